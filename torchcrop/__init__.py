@@ -1,0 +1,3 @@
+"""torchcrop: differentiable, batched crop models."""
+
+__version__ = "0.1.0"

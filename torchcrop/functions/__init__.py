@@ -1,0 +1,1 @@
+"""Mathematics without crop knowledge: smoothing, switches, tables, and the functions of FST."""

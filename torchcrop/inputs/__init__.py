@@ -1,0 +1,1 @@
+"""The border: weather, parameters, soils, management, observations and experiments enter here, checked once."""

@@ -1,0 +1,1 @@
+"""Process equations shared by the models: pure functions of tensors."""

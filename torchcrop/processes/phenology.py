@@ -1,0 +1,103 @@
+"""Development: temperature sums, emergence and the juvenile stage.
+
+`ONE_WARM_DAY` is the fixed natural scale of every event on a temperature sum. A fixed scale, not the day's
+own increment: that vanishes on cold days, and the derivative of a date to its threshold would explode.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from torchcrop.functions.switches import Number, Switches
+
+__all__ = ["ONE_WARM_DAY", "effective_temperature", "emergence", "juvenile", "mean_temperature", "one_day"]
+
+ONE_WARM_DAY = 15.0
+"""Temperature sum of one warm day [degC d]."""
+
+ONE_DAY = 1.0
+"""Scale of a threshold on a date [d]."""
+
+# Added to the leaf area before its logarithm, which is asked for before emergence too.
+_SMALLEST_LAI = 1e-9
+
+
+def mean_temperature(tmin: Tensor, tmax: Tensor) -> Tensor:
+    """Mean temperature of a day, ``(tmin + tmax) / 2`` [degC]."""
+    return (tmin + tmax) / 2
+
+
+def effective_temperature(switches: Switches, tmean: Tensor, base: Tensor) -> Tensor:
+    """Mean temperature above a base, ``max(0, tmean - base)`` [degC]."""
+    return switches.positive(tmean - base)
+
+
+def one_day(switches: Switches, day: Tensor, date: Tensor) -> Tensor:
+    """Share of a day after a date; both are day numbers [d]. Whole dates give whole days."""
+    return switches.crossed(day, date, ONE_DAY, now=1.0)
+
+
+def emergence(due: Tensor, emerged: Tensor) -> tuple[Tensor, Tensor]:
+    """Emergence on a day, when it is due on a share of it.
+
+    Parameters
+    ----------
+    due : Tensor
+        Share of the day on which the conditions of emergence hold [-].
+    emerged : Tensor
+        Share of the crop that has emerged before [-].
+
+    Returns
+    -------
+    present, pulse : Tensor
+        Share of the crop that is present today, and what of it emerges today; the pulses of a season sum to 1.
+    """
+    pulse = due * (1 - emerged)
+    return emerged + pulse, pulse
+
+
+def juvenile(
+    switches: Switches,
+    stage_passed: Tensor,
+    lai: Tensor,
+    largest_lai: Tensor,
+    relative_growth: Tensor,
+    now: Tensor,
+    before: Tensor,
+) -> Tensor:
+    """Share of the day in the juvenile stage of leaf growth: stage not passed and LAI below its limit.
+
+    Juvenile leaf area grows exponentially with temperature, so ``ln(LAI) / RGRL`` is itself a temperature
+    sum: the threshold on LAI is an event on that clock.
+
+    Parameters
+    ----------
+    stage_passed : Tensor
+        Share of the day beyond the stage at which juvenile growth ends [-].
+    lai, largest_lai : Tensor
+        Leaf area index and its limit [m2 m-2].
+    relative_growth : Tensor
+        Relative growth rate of leaf area [(degC d)-1].
+    now, before : Tensor
+        Effective temperature of today and yesterday [degC].
+    """
+    clock = torch.log(lai + _SMALLEST_LAI) / relative_growth
+    end = torch.log(largest_lai + _SMALLEST_LAI) / relative_growth
+    too_large = switches.crossed(clock, end, ONE_WARM_DAY, now, before)
+    return (1 - stage_passed) * (1 - too_large)
+
+
+def photoperiod_factor(sensitive: Tensor, flowered: Tensor, factor: Tensor) -> Tensor:
+    """Multiplier of development: `factor` for a sensitive crop until it flowers, else 1."""
+    return 1 + sensitive * (1 - flowered) * (factor - 1)
+
+
+def stage_rate(anthesis: Tensor, tsum1: Tensor, tsum2: Tensor) -> Tensor:
+    """Development stage per temperature sum: 1/TSUM1 before anthesis, 1/TSUM2 after [(degC d)-1]."""
+    return (1 - anthesis) / tsum1 + anthesis / tsum2
+
+
+def warm_day_of_stage(rate: Tensor) -> Number:
+    """Scale of an event on the development stage: its progress on one warm day [-]."""
+    return ONE_WARM_DAY * rate

@@ -1,0 +1,1 @@
+"""Time and batch: the engine and the run."""

@@ -1,0 +1,421 @@
+"""Batch: many seasons as tensors, each with its own calendar, station, soil and parameters.
+
+Weather is held once per station and indexed by simulation and day, never copied per simulation. What a scenario changes
+is changed on the day's drivers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from torchcrop.functions.switches import Switches
+from torchcrop.functions.tables import Table
+from torchcrop.models.model import Day, Model, Site, Weather
+from torchcrop.quantities import Record, nearest
+from torchcrop.simulation.seasons import Season, Station
+
+__all__ = ["Calendar", "Forcing", "assemble_parameters", "batch_size", "prepare_tables", "stack_records"]
+
+EVENT_KINDS = ("irrigation", "irrigation_table")
+SCENARIO = {
+    "temperature": ("tmin and tmax", "added [degC]"),
+    "rain": ("rain", "factor [-]"),
+    "radiation": ("srad", "factor [-]"),
+    "wind": ("wind", "factor [-]"),
+    "vapour_pressure": ("vap", "factor [-]"),
+    "co2": ("the site's CO2", "value [ppm]"),
+}
+"""Scenario modifiers: what each changes and how."""
+
+
+# --- parameters -----------------------------------------------------------------------------------------
+
+
+def stack_records(records: Sequence[Record]) -> Record:
+    """Stack records of one type into a batch; equal values stay shared.
+
+    Tables whose breakpoints differ in number are padded with further points at their held end.
+    """
+    first = records[0]
+    for other in records[1:]:
+        if type(other) is not type(first):
+            raise TypeError(f"cannot batch {type(first).__name__} with {type(other).__name__}")
+    if all(r is first for r in records):
+        return first
+    values: dict[str, Any] = {}
+    for name in first.quantities():
+        column = [getattr(r, name) for r in records]
+        if isinstance(column[0], Record):
+            values[name] = stack_records(column)
+        elif isinstance(column[0], Table):
+            values[name] = _stack_tables(name, column)
+        elif all(torch.equal(v, column[0]) for v in column[1:]):
+            values[name] = column[0]
+        else:
+            values[name] = torch.stack(column)
+    return type(first)(**values)
+
+
+def _stack_tables(name: str, tables: Sequence[Table]) -> Table:
+    first = tables[0]
+    if all(t is first or (torch.equal(t.x, first.x) and torch.equal(t.y, first.y)) for t in tables):
+        return first
+    if len({t.ends for t in tables}) > 1:
+        raise ValueError(f"{name}: tables that hold and tables that extrapolate cannot share a batch")
+    longest = max(t.x.shape[-1] for t in tables)
+    if first.ends == "extrapolate" and any(t.x.shape[-1] != longest for t in tables):
+        raise ValueError(f"{name}: extrapolating tables of different length cannot share a batch")
+
+    def padded(t: Table) -> tuple[Tensor, Tensor]:
+        missing = longest - t.x.shape[-1]
+        beyond = t.x[-1] + torch.arange(1, missing + 1, dtype=t.x.dtype, device=t.x.device)
+        return torch.cat([t.x, beyond]), torch.cat([t.y, t.y[-1:].expand(missing)])
+
+    x, y = zip(*(padded(t) for t in tables), strict=True)
+    return Table(torch.stack(x), torch.stack(y), first.ends)
+
+
+def batch_size(tree: Any, names: str) -> int | None:
+    """Size of the batch that a record's values carry, or None if all are shared.
+
+    Raises
+    ------
+    ValueError
+        If two values disagree or a value has more than one dimension beside a table's points.
+    """
+    found: tuple[str, int] | None = None
+    for name, value in _named_values(tree, names):
+        if isinstance(value, Table):
+            shapes = [value.x.shape[:-1], value.y.shape[:-1]]
+        elif isinstance(value, Tensor):
+            shapes = [value.shape]
+        else:
+            continue
+        for shape in shapes:
+            if len(shape) > 1:
+                raise ValueError(f"{name} has shape {tuple(shape)}; a value is a scalar or one number per simulation, [B]")
+            if len(shape) == 1 and shape[0] != 1:
+                if found is not None and found[1] != shape[0]:
+                    raise ValueError(f"{name} has a batch of {shape[0]}, but {found[0]} has one of {found[1]}")
+                found = (name, int(shape[0]))
+    return found[1] if found else None
+
+
+def _named_values(tree: Any, prefix: str) -> Any:
+    for name, value in tree.items():
+        if isinstance(value, Record):
+            yield from _named_values(value, f"{prefix}.{name}")
+        else:
+            yield f"{prefix}.{name}", value
+
+
+def prepare_tables(params: Any) -> Any:
+    """Compute the slopes of all tables once, for all days of a run."""
+
+    def prepare(value: Any) -> Any:
+        return value.prepared() if isinstance(value, Table) else value
+
+    return pytree.tree_map(prepare, params, is_leaf=lambda v: isinstance(v, Table))
+
+
+def assemble_parameters(
+    model: Model,
+    crop: Record,
+    seasons: Sequence[Season],
+    soil: Record | None,
+    site: Mapping[str, Any] | None,
+    scenario: Mapping[str, Any],
+) -> Any:
+    """Bring crop, soil, site and management of all seasons into the model's record of parameters.
+
+    Raises
+    ------
+    TypeError
+        If crop or soil are not of the model's kind.
+    ValueError, KeyError
+        If a season lacks what the model needs, or names what the model does not know.
+    """
+    kinds = {name: q.record for name, q in model.Parameters.quantities().items()}
+    crop_kind, soil_kind, management_kind = kinds["crop"], kinds["soil"], kinds["management"]
+    assert crop_kind is not None and soil_kind is not None and management_kind is not None
+    if not isinstance(crop, crop_kind):
+        raise TypeError(f"{model.name} needs a {crop_kind.__name__}, got a {type(crop).__name__}: choose a crop made for it")
+    if not soil_kind.quantities():
+        soil = soil_kind()
+    elif soil is None:
+        missing = [s for s in seasons if s.soil is None]
+        if missing:
+            raise ValueError(f"{model.name} needs a soil, and {_label(missing[0])} has none: give `soil=`")
+        soil = stack_records([s.soil for s in seasons if s.soil is not None])
+    if not isinstance(soil, soil_kind):
+        raise TypeError(
+            f"{model.name} needs a {soil_kind.__name__}, got a {type(soil).__name__}: choose a soil made for it"
+        )
+    managements = []
+    for season in seasons:
+        first = date(season.start.year, 1, 1)
+
+        def number(day: date | None, first: date = first) -> float | None:
+            return None if day is None else float((day - first).days + 1)
+
+        values: dict[str, Any] = dict(model.management(number(season.emergence), number(season.sowing)))
+        for name, value in season.management.items():
+            if not any(name.lower() in q.spellings() for q in management_kind.quantities().values()):
+                known = [s for q in management_kind.quantities().values() for s in q.spellings()]
+                raise KeyError(
+                    f"{_label(season)}: {model.name} has no management {name!r}{nearest(name, known)}; "
+                    f"it knows {', '.join(management_kind.quantities())}"
+                )
+            values[name] = value
+        managements.append(_complete(management_kind, values))
+    sites = []
+    for season in seasons:
+        base: dict[str, Any] = {"latitude": season.station.latitude, "elevation": season.station.elevation}
+        sites.append(_complete(Site, base | dict(season.site)))
+    place = stack_records(_deduplicated(sites))
+    changes = dict(site or {})
+    if "co2" in scenario:
+        changes["co2"] = scenario["co2"]
+    if changes:
+        place = place.with_values(**changes)
+    return model.Parameters(crop=crop, soil=soil, site=place, management=stack_records(_deduplicated(managements)))
+
+
+def _complete(kind: type[Record], values: Mapping[str, Any]) -> Record:
+    """Build a record from values by any spelling, and defaults."""
+    tensors: dict[str, Tensor] = {}
+    for name, q in kind.quantities().items():
+        given = next((v for k, v in values.items() if k.lower() in q.spellings()), None)
+        if given is not None:
+            tensors[name] = torch.as_tensor(given, dtype=torch.float64)
+        elif not q.required:
+            tensors[name] = torch.as_tensor(q.default, dtype=torch.float64)
+        else:
+            raise ValueError(f"{kind.__name__} needs {name} ({q.symbol}) [{q.unit}]: {q.doc}")
+    return kind(**tensors)
+
+
+def _deduplicated(records: Sequence[Record]) -> list[Record]:
+    """Let equal records be one object, so that a batch of them stays shared."""
+    seen: dict[tuple[float, ...], Record] = {}
+    return [seen.setdefault(tuple(v.item() for _, v in r.items()), r) for r in records]
+
+
+def _label(season: Season) -> str:
+    named = ", ".join(f"{k} {v}" for k, v in season.labels.items())
+    return f"the season at {season.station.name} from {season.start}" + (f" ({named})" if named else "")
+
+
+# --- time and weather -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """When each simulation runs.
+
+    Attributes
+    ----------
+    starts : list of datetime.date
+        First day of each, B entries.
+    lengths : list of int
+        Number of rows of each.
+    """
+
+    starts: list[date]
+    lengths: list[int]
+
+    @property
+    def days(self) -> int:
+        """Rows of the longest."""
+        return max(self.lengths)
+
+    @classmethod
+    def of(cls, seasons: Sequence[Season]) -> Calendar:
+        """Check the dates of seasons against their weather and take them over."""
+        for season in seasons:
+            station = season.station
+            last = station.first + timedelta(days=station.days - 1)
+            if season.end < season.start:
+                raise ValueError(f"{_label(season)} ends on {season.end}, before it starts")
+            if season.start < station.first or season.end > last:
+                raise ValueError(
+                    f"{_label(season)} runs to {season.end}, but the weather of {station.name} covers "
+                    f"{station.first} to {last}"
+                )
+        return cls([s.start for s in seasons], [(s.end - s.start).days + 1 for s in seasons])
+
+
+class Forcing:
+    """Drivers and events of all simulations, served day by day."""
+
+    def __init__(
+        self,
+        model: Model,
+        seasons: Sequence[Season],
+        calendar: Calendar,
+        params: Any,
+        scenario: Mapping[str, Any],
+        events: Mapping[str, Tensor],
+        switches: Switches,
+        size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.model, self.switches, self.size = model, switches, size
+        self.dtype, self.device = dtype, device
+        self.days = calendar.days
+        self.modifiers = {
+            name: torch.as_tensor(value, dtype=dtype, device=device) for name, value in scenario.items() if name != "co2"
+        }
+        self._stations(seasons, calendar)
+        self._drivers(params, len(seasons))
+        self._events(model, seasons, calendar, events)
+
+    # Stations are laid end to end; `base` is the place of each simulation's first day.
+    def _stations(self, seasons: Sequence[Season], calendar: Calendar) -> None:
+        stations: list[Station] = []
+        places: dict[int, int] = {}
+        place = 0
+        for season in seasons:
+            if id(season.station) not in places:
+                places[id(season.station)] = place
+                place += season.station.days
+                stations.append(season.station)
+        self.names = list(Weather.quantities())
+        rows = [np.concatenate([np.asarray(s.values[n], dtype=np.float64) for s in stations]) for n in self.names]
+        rows.append(np.concatenate([_days_of_year(s) for s in stations]))
+        self.table = torch.tensor(np.stack(rows), dtype=self.dtype, device=self.device)
+        base = [places[id(s.station)] + (s.start - s.station.first).days for s in seasons]
+        time = [float(s.start.timetuple().tm_yday) for s in seasons]
+        sown = [0.0 if s.sowing is None else float((s.sowing - s.start).days) for s in seasons]
+        self.station_days = [s.days for s in stations]
+        self.station_of = [next(i for i, s in enumerate(stations) if s is season.station) for season in seasons]
+        # One calendar for all: the day is a view, not a gather.
+        self.shared = len(set(base)) == 1
+        self.base_number = base[0]
+        self.base = torch.tensor(base, device=self.device)
+        self.last = self.base + torch.tensor(calendar.lengths, device=self.device) - 1
+        self.time = torch.tensor(_one_if_equal(time), dtype=self.dtype, device=self.device)
+        self.sown = torch.tensor(_one_if_equal(sown), dtype=self.dtype, device=self.device)
+        self.all_sown = all(s <= 0 for s in sown)
+
+    def _drivers(self, params: Any, seasons: int) -> None:
+        """Compute derived drivers once per station, if neither scenario nor site differ within a station."""
+        self.site = params.site
+        self.derived: Any = None
+        if self.modifiers:
+            return
+        expanded = {}
+        counts = torch.tensor(self.station_days, device=self.device)
+        for name, value in self.site.items():
+            if value.dim() == 0:
+                expanded[name] = value
+                continue
+            if value.shape[0] != seasons or value.requires_grad or seasons == 1:
+                return
+            per_station = []
+            for i in range(len(self.station_days)):
+                mine = value[[b for b in range(seasons) if self.station_of[b] == i]]
+                if not bool((mine == mine[0]).all()):
+                    return
+                per_station.append(mine[0])
+            expanded[name] = torch.repeat_interleave(torch.stack(per_station), counts)
+        weather = Weather(**dict(zip(self.names, self.table[:-1], strict=True)))
+        derived = self.model.drivers(weather, self.table[-1], Site(**expanded), self.switches)
+        kind = type(derived)
+        if kind.quantities():
+            values = [value.expand(self.table.shape[1]) for _, value in derived.items()]
+            self.table = torch.cat([self.table, torch.stack(values)])
+        self.derived = kind
+
+    def _events(
+        self, model: Model, seasons: Sequence[Season], calendar: Calendar, given: Mapping[str, Tensor]
+    ) -> None:
+        self.events: dict[str, Tensor] = {}
+        dense: dict[str, np.ndarray] = {}
+        for b, season in enumerate(seasons):
+            for kind, applications in season.events.items():
+                self._listened(model, kind, f"{_label(season)}: ")
+                for day, amount in applications:
+                    t = (day - season.start).days
+                    if not 0 <= t < calendar.lengths[b]:
+                        raise ValueError(
+                            f"{_label(season)}: {kind} on {day} lies outside the run, {season.start} to {season.end}"
+                        )
+                    array = dense.setdefault(kind, np.zeros((calendar.days, len(seasons))))
+                    array[t, b] += amount
+        for kind, array in dense.items():
+            same = (array == array[:, :1]).all()
+            self.events[kind] = torch.tensor(array[:, 0] if same else array, dtype=self.dtype, device=self.device)
+        for kind, tensor in given.items():
+            self._listened(model, kind, "events: ")
+            value = torch.as_tensor(tensor, device=self.device).to(self.dtype)
+            value = value[None] if value.dim() == 1 else value
+            if value.dim() != 2 or value.shape[0] not in (1, self.size) or value.shape[1] != calendar.days:
+                raise ValueError(
+                    f"events: {kind} has shape {tuple(value.shape)}; expected [B, T] = [{self.size}, {calendar.days}]"
+                )
+            old = self.events.get(kind)
+            new = value.T
+            if old is not None:
+                new = new + (old[:, None] if old.dim() == 1 else old)
+            self.events[kind] = new
+
+    @staticmethod
+    def _listened(model: Model, kind: str, where: str) -> None:
+        if kind in model.listens:
+            return
+        known = ", ".join(sorted(model.listens)) or "no events"
+        raise ValueError(f"{where}{model.name} does not act on {kind!r}{nearest(kind, model.listens)}; it acts on {known}")
+
+    def day(self, t: int) -> Day:
+        """Drivers and events of row `t`; tensors are scalars where all simulations share them, else [B]."""
+        if self.shared:
+            row = self.table[:, self.base_number + min(t, self.days - 1)]
+        else:
+            row = self.table[:, torch.minimum(self.base + t, self.last)]
+        values = row.unbind(0)
+        n = len(self.names)
+        weather = Weather(**dict(zip(self.names, values[:n], strict=True)))
+        if self.modifiers:
+            weather = self._modified(weather)
+        if self.derived is None:
+            drivers = self.model.drivers(weather, values[n], self.site, self.switches)
+        else:
+            drivers = self.derived._rebuild(values[n + 1 :], None)
+        zero = self.table.new_zeros(())
+        return Day(
+            weather=weather,
+            drivers=drivers,
+            time=self.time + float(t),
+            sown=zero + 1.0 if self.all_sown else (self.sown <= t).to(self.dtype),
+            **{kind: self.events[kind][t] if kind in self.events else zero for kind in EVENT_KINDS},
+        )
+
+    def _modified(self, weather: Weather) -> Weather:
+        m = self.modifiers
+        shift = m.get("temperature")
+        new: dict[str, Tensor] = {}
+        if shift is not None:
+            new["tmin"], new["tmax"] = weather.tmin + shift, weather.tmax + shift
+        for name, target in (("rain", "rain"), ("radiation", "srad"), ("wind", "wind"), ("vapour_pressure", "vap")):
+            if name in m:
+                new[target] = getattr(weather, target) * m[name]
+        return weather.replace(**new)
+
+
+def _days_of_year(station: Station) -> np.ndarray:
+    days = np.datetime64(station.first) + np.arange(station.days)
+    return (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.float64) + 1.0
+
+
+def _one_if_equal(values: list[float]) -> Any:
+    return values[0] if len(set(values)) == 1 else values

@@ -1,0 +1,262 @@
+"""The engine: days in order, all simulations at once.
+
+All rates of a day come from the states at its start; then ``state = state + rate``. Row t of a run is the
+state at the start of day t with the rates of day t. A simulation ends after the row that fulfils the model's
+`finished`, or at the end of its season; its states then stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint as recomputed
+
+from torchcrop.functions.switches import Switches
+from torchcrop.models.model import Day, Model
+from torchcrop.simulation.batch import Forcing
+
+__all__ = ["Recording", "integrate"]
+
+# Days between two looks at whether every simulation has ended; a look costs a synchronisation on a GPU.
+_LOOK_EVERY = 8
+
+_REDUCTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "max": lambda so_far, value, live: torch.where(live > 0, torch.maximum(so_far, value), so_far),
+    "min": lambda so_far, value, live: torch.where(live > 0, torch.minimum(so_far, value), so_far),
+    "sum": lambda so_far, value, live: so_far + live * value,
+}
+_START = {"max": -float("inf"), "min": float("inf"), "sum": 0.0}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a run keeps.
+
+    Attributes
+    ----------
+    daily : tuple of str
+        States and outputs kept for every day.
+    reduced : tuple of (str, str)
+        Pairs (``max``, ``min`` or ``sum``; name), accumulated without keeping days.
+    """
+
+    daily: tuple[str, ...]
+    reduced: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Integration:
+    """What the engine gives back.
+
+    Attributes
+    ----------
+    daily : Tensor
+        ``[T, n, B]``, in the order of `Recording.daily`; after the end of a simulation states keep their last value and
+        outputs of the day are 0.
+    reduced : list of Tensor
+        ``[B]`` each.
+    final : Record
+        Last states, ``[B]`` each.
+    shares : Tensor
+        Share beyond each of the model's events on the last row, ``[n_events, B]``.
+    rows : Tensor
+        Number of rows that each simulation lived, ``[B]``.
+    """
+
+    daily: Tensor
+    reduced: list[Tensor]
+    final: Any
+    shares: Tensor
+    rows: Tensor
+
+
+@dataclass
+class _Carry:
+    states: Tensor
+    live: Tensor
+    shares: Tensor
+    rows: Tensor
+    reduced: tuple[Tensor, ...]
+
+
+def integrate(
+    model: Model,
+    params: Any,
+    forcing: Forcing,
+    lengths: Sequence[int],
+    switches: Switches,
+    recording: Recording,
+    modules: Mapping[tuple[str, ...], torch.nn.Module],
+    checkpoint: int | None = None,
+) -> Integration:
+    """Run a model over its season.
+
+    Parameters
+    ----------
+    model : Model
+    params : Record
+        The model's parameters, scalars or ``[B]``, tables prepared.
+    forcing : Forcing
+        Drivers and events.
+    lengths : sequence of int
+        Rows of each simulation.
+    switches : Switches
+        Treatment of thresholds.
+    recording : Recording
+        What to keep.
+    modules : mapping
+        Parameters given as `nn.Module`, by path: evaluated every day as ``module(state, day)``.
+    checkpoint : int, optional
+        Recompute, in the backward pass, from states kept every so many days.
+    """
+    size, days = forcing.size, forcing.days
+    first = model.initial(_with_modules(params, modules, None, None), switches)
+    like = forcing.table
+    states = torch.stack([_full(value, size, like) for _, value in first.items()])
+    same = len(set(lengths)) == 1
+    length = torch.tensor(lengths[0] if same else list(lengths), device=like.device)
+    start = _Carry(
+        states=states,
+        live=like.new_ones(size),
+        shares=like.new_zeros(len(model.events), size),
+        rows=like.new_zeros(size),
+        reduced=tuple(like.new_full((size,), _START[how]) for how, _ in recording.reduced),
+    )
+    loop = _Loop(model, params, forcing, length, switches, recording, modules)
+    may_stop = not _transformed()
+    kept: list[Tensor] = []
+    carry, t = start, 0
+    block = checkpoint or _LOOK_EVERY
+    while t < days:
+        n = min(block, days - t)
+        if checkpoint and torch.is_grad_enabled():
+            flat = recomputed(loop.flat_block, t, n, *_flat(carry), use_reentrant=False, preserve_rng_state=False)
+            carry, daily = _unflat(flat[:-1]), flat[-1]
+        else:
+            carry, daily = loop.block(carry, t, n)
+        kept.append(daily)
+        t += n
+        if may_stop and t < days and not bool(carry.live.any()):
+            kept.append(loop.after_end(carry, days - t))
+            break
+    return Integration(
+        daily=torch.cat(kept),
+        reduced=list(carry.reduced),
+        final=model.State._rebuild(carry.states.unbind(0), None),
+        shares=carry.shares,
+        rows=carry.rows,
+    )
+
+
+class _Loop:
+    """Blocks of days of one run."""
+
+    def __init__(
+        self,
+        model: Model,
+        params: Any,
+        forcing: Forcing,
+        length: Tensor,
+        switches: Switches,
+        recording: Recording,
+        modules: Mapping[tuple[str, ...], torch.nn.Module],
+    ) -> None:
+        self.model, self.params, self.forcing = model, params, forcing
+        self.length, self.switches, self.recording, self.modules = length, switches, recording, modules
+        self.state_names = set(model.State.quantities())
+
+    def block(self, carry: _Carry, start: int, days: int) -> tuple[_Carry, Tensor]:
+        """Advance `days` days from row `start`; also give the rows to keep, ``[days, n, B]``."""
+        kept = []
+        for t in range(start, start + days):
+            carry, row = self.day(carry, t)
+            kept.append(row)
+        return carry, torch.stack(kept)
+
+    def flat_block(self, start: int, days: int, *flat: Tensor) -> tuple[Tensor, ...]:
+        """`block` for tensors alone, as checkpointing needs it."""
+        carry, daily = self.block(_unflat(flat), start, days)
+        return (*_flat(carry), daily)
+
+    def day(self, carry: _Carry, t: int) -> tuple[_Carry, Tensor]:
+        """Evaluate one day and advance."""
+        model, switches = self.model, self.switches
+        state = model.State._rebuild(carry.states.unbind(0), None)
+        day = self.forcing.day(t)
+        params = _with_modules(self.params, self.modules, state, day)
+        rates, outputs = model.rates(state, day, params, switches)
+        live = carry.live
+        row = self._row(state, outputs, live)
+        reduced = tuple(
+            _REDUCTIONS[how](so_far, self._value(name, state, outputs), live)
+            for so_far, (how, name) in zip(carry.reduced, self.recording.reduced, strict=True)
+        )
+        shares = torch.stack([_full(getattr(outputs, e.share), live.shape[0], live) for e in model.events.values()])
+        ended = model.finished(state, params, switches)
+        going = live * (1 - ended) * (t + 1 < self.length).to(live.dtype)
+        change = torch.stack([_full(value, live.shape[0], live) for _, value in rates.items()])
+        return (
+            _Carry(
+                states=torch.addcmul(carry.states, going, change),
+                live=going,
+                shares=carry.shares + live * (shares - carry.shares),
+                rows=carry.rows + live,
+                reduced=reduced,
+            ),
+            row,
+        )
+
+    def _value(self, name: str, state: Any, outputs: Any) -> Tensor:
+        return getattr(state if name in self.state_names else outputs, name)
+
+    def _row(self, state: Any, outputs: Any, live: Tensor) -> Tensor:
+        size = live.shape[0]
+        if not self.recording.daily:
+            return live.new_empty(0, size)
+        values = []
+        for name in self.recording.daily:
+            value = self._value(name, state, outputs)
+            values.append(_full(value if name in self.state_names else value * live, size, live))
+        return torch.stack(values)
+
+    def after_end(self, carry: _Carry, days: int) -> Tensor:
+        """Rows after the end of every simulation."""
+        state = self.model.State._rebuild(carry.states.unbind(0), None)
+        size = carry.live.shape[0]
+        if not self.recording.daily:
+            return carry.live.new_empty(days, 0, size)
+        zero = torch.zeros_like(carry.live)
+        row = [getattr(state, name) if name in self.state_names else zero for name in self.recording.daily]
+        return torch.stack(row).expand(days, -1, -1)
+
+
+def _full(value: Tensor, size: int, like: Tensor) -> Tensor:
+    """Give one number per simulation."""
+    return value if value.shape == (size,) else value.to(like.dtype).expand(size)
+
+
+def _flat(carry: _Carry) -> tuple[Tensor, ...]:
+    return (carry.states, carry.live, carry.shares, carry.rows, *carry.reduced)
+
+
+def _unflat(flat: Sequence[Tensor]) -> _Carry:
+    return _Carry(flat[0], flat[1], flat[2], flat[3], tuple(flat[4:]))
+
+
+def _with_modules(
+    params: Any, modules: Mapping[tuple[str, ...], torch.nn.Module], state: Any, day: Day | None
+) -> Any:
+    """Put the day's values of parameters that are modules in their place."""
+    for (record, name), module in modules.items():
+        inner = getattr(params, record)
+        params = params.replace(**{record: inner.replace(**{name: module(state, day)})})
+    return params
+
+
+def _transformed() -> bool:
+    """Whether a transform of `torch.func` or `torch.compile` is at work, in which tensors have no truth value."""
+    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None

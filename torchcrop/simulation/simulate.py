@@ -1,0 +1,260 @@
+"""The verb `simulate`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from torchcrop.functions.switches import Hard, Switches
+from torchcrop.models.model import Model, Observable
+from torchcrop.quantities import Record, nearest
+from torchcrop.simulation.batch import (
+    SCENARIO,
+    Calendar,
+    Forcing,
+    assemble_parameters,
+    batch_size,
+    prepare_tables,
+)
+from torchcrop.simulation.engine import Recording, integrate
+from torchcrop.simulation.run import Final, Run, event_dates, find_output, provenance
+from torchcrop.simulation.seasons import Season
+
+__all__ = ["simulate"]
+
+
+@runtime_checkable
+class HasSeasons(Protocol):
+    """Something that knows its seasons: an experiment."""
+
+    def seasons(self) -> Sequence[Season]:
+        """Seasons to simulate."""
+
+
+class HasSeason(Protocol):
+    """Something that makes a season of weather: a management."""
+
+    def season(self, weather: Any) -> Season:
+        """Season on this weather."""
+
+
+Trials = HasSeasons | Season | Sequence[HasSeasons | Season]
+
+_REDUCTION = re.compile(r"^(max|min|sum)\((\w+)\)$")
+
+
+def simulate(
+    model: Model,
+    crop: Record,
+    experiment: Trials | None = None,
+    *,
+    weather: Any = None,
+    management: HasSeason | Sequence[HasSeason] | None = None,
+    soil: Record | None = None,
+    site: Mapping[str, Any] | None = None,
+    switches: Switches | None = None,
+    outputs: Sequence[str] | None = None,
+    scenario: Mapping[str, Any] | None = None,
+    events: Mapping[str, Tensor] | None = None,
+    checkpoint: int | None = None,
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> Run:
+    """Simulate a crop model, for one season or a batch of them.
+
+    Parameters
+    ----------
+    model : Model
+        What to simulate, such as ``Lintul5(level="water")``.
+    crop : Record
+        Crop parameters, of the model's kind. Values may be batched, ``[B]``, be tensors that require a gradient, or
+        be an `nn.Module` that gives the value every day, ``module(state, day)`` (on the first day's initial
+        states it is called with None).
+    experiment : Experiment, Season, or a list of them
+        One simulation per season (of an experiment: per treatment).
+    weather, management : Weather and Management
+        Instead of an experiment: management, or a list of them, on one weather.
+    soil : Record, optional
+        Soil parameters of the model's kind; in place of the seasons' own.
+    site : mapping, optional
+        Values of the site that differ from the station's: latitude, elevation, co2.
+    switches : Switches
+        Treatment of thresholds; default `Hard()`.
+    outputs : sequence of str, optional
+        States, outputs of the day and observables to keep for every day, by name or symbol; ``max(name)``,
+        ``min(name)`` and ``sum(name)`` keep one number. Default: all states and outputs. An empty list keeps final
+        states and dates alone, in memory that does not grow with the number of days.
+    scenario : mapping, optional
+        Changes of weather and air: ``{"temperature": +2, "rain": 0.8, "co2": 550}``; numbers or ``[B]``. Also
+        ``radiation``, ``wind`` and ``vapour_pressure`` (factors).
+    events : mapping of str to Tensor, optional
+        Amounts by day, ``[B, T]`` or ``[T]``, added to the seasons' own: ``{"irrigation": tensor}`` [mm].
+    checkpoint : int, optional
+        In the backward pass, recompute from states kept every so many days: less memory, more time.
+    dtype : torch.dtype
+        Floating type; default float64.
+    device : torch.device or str
+        Where to compute.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    TypeError, ValueError, KeyError
+        If inputs do not fit the model or each other; nothing is ignored.
+
+    Notes
+    -----
+    The batch has as many simulations as there are seasons, or, for one season, as the batched values say;
+    both must agree or be 1. Works under `torch.func.vmap`, `jvp` and `vjp`.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"model is {model!r}; expected a model value such as Lintul5(level='water')")
+    switches = Hard() if switches is None else switches
+    seasons = _seasons(experiment, weather, management)
+    scenario = _checked_scenario(scenario or {})
+    device = torch.device(device)
+    calendar = Calendar.of(seasons)
+
+    assembled = assemble_parameters(model, crop, seasons, soil, site, scenario)
+    modules = _modules(assembled)
+    params = prepare_tables(assembled.to(device=device, dtype=dtype))
+    size = _size(len(seasons), batch_size(params, model.name), scenario, events or {})
+    if len(seasons) != size:
+        calendar = Calendar([calendar.starts[0]], [calendar.lengths[0]])
+
+    recording, observables = _recording(model, outputs)
+    for observable in observables:
+        if observable.check is not None:
+            observable.check(params)
+    forcing = Forcing(
+        model, seasons, calendar, params, scenario, events or {}, switches, size, dtype, device
+    )
+    result = integrate(model, params, forcing, calendar.lengths, switches, recording, modules, checkpoint)
+    final = result.final
+    return Run(
+        model=model,
+        switches=switches,
+        params=params,
+        calendar=calendar,
+        daily={name: result.daily[:, i] for i, name in enumerate(recording.daily)},
+        reduced={f"{how}({name})": v for (how, name), v in zip(recording.reduced, result.reduced, strict=True)},
+        final=Final(final),
+        dates=event_dates(model, final, result.shares, switches),
+        rows=result.rows,
+        labels=[season.labels for season in seasons],
+        attributes={
+            "model": repr(model),
+            "switches": repr(switches),
+            "dtype": str(dtype),
+            **_origins(crop, seasons, scenario),
+            **provenance(),
+        },
+        backend="eager",
+    )
+
+
+def _seasons(experiment: Any, weather: Any, management: Any) -> list[Season]:
+    if (experiment is None) == (weather is None):
+        raise TypeError("give either an experiment (or seasons), or weather and management")
+    if experiment is None:
+        if management is None:
+            raise TypeError("weather alone is not a season: give `management=` too (sowing or emergence date)")
+        several = management if isinstance(management, list | tuple) else [management]
+        found = [one.season(weather) for one in several]
+    elif management is not None:
+        raise TypeError("an experiment has its own management: change the experiment, or give weather and management")
+    else:
+        several = experiment if isinstance(experiment, list | tuple) else [experiment]
+        found = []
+        for one in several:
+            if isinstance(one, Season):
+                found.append(one)
+            elif isinstance(one, HasSeasons):
+                found.extend(one.seasons())
+            else:
+                raise TypeError(f"{one!r} is neither an experiment nor a season")
+    if not found:
+        raise ValueError("there is no season to simulate")
+    return found
+
+
+def _checked_scenario(scenario: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in scenario:
+        if name not in SCENARIO:
+            offered = "; ".join(f"{k}: {what}, {how}" for k, (what, how) in SCENARIO.items())
+            raise KeyError(f"scenario has no {name!r}{nearest(name, SCENARIO)}; it has {offered}")
+    return scenario
+
+
+def _modules(params: Any) -> dict[tuple[str, ...], torch.nn.Module]:
+    return {
+        (record, name): value
+        for record, inner in params.items()
+        for name, value in inner.items()
+        if isinstance(value, torch.nn.Module)
+    }
+
+
+def _size(seasons: int, batch: int | None, scenario: Mapping[str, Any], events: Mapping[str, Tensor]) -> int:
+    """Size of the batch; all sizes must agree or be 1."""
+    sizes = {"seasons": seasons, "the batched parameters": batch or 1}
+    for name, value in scenario.items():
+        if torch.as_tensor(value).dim() == 1:
+            sizes[f"scenario {name}"] = len(value)
+    for name, value in events.items():
+        if torch.as_tensor(value).dim() == 2:
+            sizes[f"events {name}"] = value.shape[0]
+    large = {name: n for name, n in sizes.items() if n != 1}
+    if len(set(large.values())) > 1:
+        raise ValueError(
+            "the batch is ambiguous: " + ", ".join(f"{name} give {n}" for name, n in large.items())
+            + "; each must be 1 or the same number"
+        )
+    return next(iter(large.values()), 1)
+
+
+def _recording(model: Model, outputs: Sequence[str] | None) -> tuple[Recording, list[Observable]]:
+    if outputs is None:
+        hidden = {e.counter for e in model.events.values()} | {"running"}
+        names = [n for n in model.State.quantities() if not n.endswith("_before") and n not in hidden]
+        return Recording((*names, *model.Outputs.quantities())), []
+    if isinstance(outputs, str):
+        raise TypeError(f"outputs is the text {outputs!r}; give a list of names, [{outputs!r}]")
+    daily: dict[str, None] = {}
+    reduced: dict[tuple[str, str], None] = {}
+    observables = []
+    for name in outputs:
+        match = _REDUCTION.match(name)
+        known = find_output(model, match[2] if match else name)
+        if isinstance(known, Observable):
+            if match:
+                raise KeyError(f"{name!r}: only states and outputs can be reduced, {match[2]} is an observable")
+            observables.append(known)
+            daily.update(dict.fromkeys(known.needs))
+        elif match:
+            reduced[match[1], known.name] = None
+        else:
+            daily[known.name] = None
+    return Recording(tuple(daily), tuple(reduced)), observables
+
+
+def _origins(crop: Record, seasons: Sequence[Season], scenario: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    named = getattr(crop, "provenance", None)
+    if named:
+        found["crop"] = str(dict(named).get("name", ""))
+    stations = {id(s.station): s.station for s in seasons}
+    found["weather"] = "; ".join(s.name for s in stations.values())
+    for station in stations.values():
+        for key, value in station.attributes.items():
+            found[f"weather_{key}"] = str(value)
+    for name, value in scenario.items():
+        found[f"scenario_{name}"] = torch.as_tensor(value).tolist() if not isinstance(value, float | int) else value
+    return found
