@@ -18,6 +18,7 @@ import dataclasses
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
@@ -26,7 +27,18 @@ from torch.utils import _pytree as pytree
 
 from torchcrop.functions.tables import Table
 
-__all__ = ["Quantity", "Record", "driver", "nearest", "output", "parameter", "record", "resolve", "state", "table"]
+__all__ = [
+    "Quantity",
+    "Record",
+    "driver",
+    "nearest",
+    "output",
+    "parameter",
+    "record",
+    "resolve",
+    "state",
+    "table",
+]
 
 _METADATA_KEY = "torchcrop"
 
@@ -142,7 +154,9 @@ def record(kind: type[Record], doc: str) -> Any:
 
 
 @dataclass_transform(
-    kw_only_default=True, frozen_default=True, field_specifiers=(parameter, table, state, driver, output, record)
+    kw_only_default=True,
+    frozen_default=True,
+    field_specifiers=(parameter, table, state, driver, output, record),
 )
 class Record:
     """Base of all records: a frozen, keyword-only dataclass that is a pytree."""
@@ -192,7 +206,8 @@ class Record:
         if unknown:
             raise KeyError(_unknown(unknown[0], type(self)))
         return self._rebuild(
-            [values.get(name, getattr(self, name)) for name in self._quantities], getattr(self, "provenance", None)
+            [values.get(name, getattr(self, name)) for name in self._quantities],
+            getattr(self, "provenance", None),
         )
 
     def with_values(self, **values: Any) -> Self:
@@ -237,6 +252,12 @@ class Record:
         ``.to()``, ``.double()`` and ``state_dict()`` follow them; calling the module gives the record.
         """
         return RecordModule(self)
+
+    def save(self, path: str | Path, **about: Any) -> Path:
+        """Write crop or soil to a parameter file; see `torchcrop.inputs.parameters.save_parameters`."""
+        from torchcrop.inputs.parameters import save_parameters  # the border stands above this floor
+
+        return save_parameters(self, path, **about)
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={_short(value)}" for name, value in self.items())
@@ -334,12 +355,14 @@ def _unknown(spelled: str, kind: type[Record]) -> str:
 
 def _short(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"{value.item():g}" if value.dim() == 0 and not _is_wrapped(value) else f"tensor{list(value.shape)}"
+        return f"{value.item():g}" if value.dim() == 0 and not is_wrapped(value) else f"tensor{list(value.shape)}"
     return repr(value)
 
 
-def _is_wrapped(value: Tensor) -> bool:
-    return type(value) is not Tensor or torch._C._functorch.is_functorch_wrapped_tensor(value)
+def is_wrapped(value: Tensor) -> bool:
+    """Whether a tensor stands for others (under vmap, a tracer, ...), so that it has no numbers to show."""
+    known = type(value) in (Tensor, torch.nn.Parameter)
+    return not known or torch._C._functorch.is_functorch_wrapped_tensor(value)
 
 
 def declarations(kinds: Mapping[str, type[Record]]) -> Iterator[tuple[str, Quantity]]:

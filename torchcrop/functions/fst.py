@@ -13,7 +13,9 @@ from torch import Tensor
 
 from torchcrop.functions.smoothing import _as_tensors, is_zero
 from torchcrop.functions.switches import Switches
-from torchcrop.functions.tables import Table, afgen as _afgen, cspline as _cspline
+from torchcrop.functions.tables import Table
+from torchcrop.functions.tables import afgen as _afgen
+from torchcrop.functions.tables import cspline as _cspline
 
 __all__ = ["afgen", "cspline", "fcnsw", "insw", "limit", "max", "min", "notnul", "reaand", "reanor"]
 
@@ -76,13 +78,15 @@ def cspline(switches: Switches, table: Table, x: Tensor) -> Tensor:
 
 def min(switches: Switches, a: Number, b: Number, *more: Number) -> Tensor:
     """MIN(a, b, ...): the smallest."""
-    for value in more:
-        a, b = switches.min(a, b), value
-    return switches.min(*_as_tensors(a, b))
+    first, *others = _as_tensors(a, b, *more)
+    for value in others:
+        first = switches.min(first, value)
+    return first
 
 
 def max(switches: Switches, a: Number, b: Number, *more: Number) -> Tensor:
     """MAX(a, b, ...): the largest."""
-    for value in more:
-        a, b = switches.max(a, b), value
-    return switches.max(*_as_tensors(a, b))
+    first, *others = _as_tensors(a, b, *more)
+    for value in others:
+        first = switches.max(first, value)
+    return first

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["REGISTRY", "Function", "function", "tracing"]
+__all__ = ["REGISTRY", "Function", "function", "is_tracing", "tracing"]
 
 REGISTRY: dict[str, Function] = {}
 """All registered functions by name."""
@@ -74,3 +74,8 @@ def tracing(tracer: Callable[[Function, tuple[Any, ...]], Any]) -> Iterator[None
         yield
     finally:
         _tracer = before
+
+
+def is_tracing() -> bool:
+    """Whether a tracer is at work; then what is done for several at once must be done one by one."""
+    return _tracer is not None

@@ -14,11 +14,11 @@ Three families, all elementwise with broadcasting:
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import softplus
 
 from torchcrop.functions.registry import function
 
@@ -50,18 +50,18 @@ def _softplus(x: Tensor) -> Tensor:
     return softplus(x, threshold=_LINEAR_ABOVE)
 
 
-@lru_cache(maxsize=1024)
-def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(value, dtype=dtype, device=device)
-
-
 def _as_tensors(*values: Tensor | float) -> tuple[Tensor, ...]:
-    """Turn numbers into (cached) 0-d tensors of the dtype and device of the first tensor."""
+    """Turn numbers into 0-d tensors of the dtype and device of the first tensor.
+
+    Made anew each time: a tensor kept from inference mode, a transform or a tracer would poison later calls.
+    """
     like = next((v for v in values if isinstance(v, Tensor)), None)
     if like is None:
         like = torch.zeros((), dtype=torch.get_default_dtype())
     dtype = like.dtype if like.dtype.is_floating_point else torch.get_default_dtype()
-    return tuple(v if isinstance(v, Tensor) else _constant(float(v), dtype, like.device) for v in values)
+    return tuple(
+        v if isinstance(v, Tensor) else torch.full((), float(v), dtype=dtype, device=like.device) for v in values
+    )
 
 
 # --- the textbook forms, sharpness k in native units ----------------------------------------------------
@@ -82,7 +82,7 @@ def smooth_step(x: Tensor, x0: Tensor | float = 0.0, k: Tensor | float = 50.0) -
     Tensor
         Broadcast shape, in [0, 1]; without overflow for any finite float32 input.
     """
-    return torch.sigmoid(_scaled(k, x, x0))
+    return torch.sigmoid(_exponent(k, _difference(x, x0)))
 
 
 def soft_clamp(x: Tensor, lo: Tensor | float, hi: Tensor | float, k: Tensor | float = 50.0) -> Tensor:
@@ -113,9 +113,8 @@ def soft_if(condition: Tensor, true_val: Tensor | float, false_val: Tensor | flo
         Alternatives and sharpness; broadcast with `condition`.
     """
     condition, true_val, false_val, k = _as_tensors(condition, true_val, false_val, k)
-    share = torch.sigmoid(_scaled(k, condition, 0.0))
-    rest = torch.sigmoid(_scaled(k, -condition, 0.0))
-    return share * true_val + rest * false_val
+    exponent = _exponent(k, condition)
+    return torch.sigmoid(exponent) * true_val + torch.sigmoid(-exponent) * false_val
 
 
 def soft_max(a: Tensor | float, b: Tensor | float, k: Tensor | float = 50.0) -> Tensor:
@@ -133,30 +132,32 @@ def soft_min(a: Tensor | float, b: Tensor | float, k: Tensor | float = 50.0) -> 
     return _soft_upper(a, b, k)
 
 
-def _scaled(k: Tensor | float, x: Tensor, x0: Tensor | float) -> Tensor:
-    """Give ``k (x - x0)`` held within the largest finite number, so that no inf - inf can follow."""
-    z = k * (x - x0)
-    largest = torch.finfo(z.dtype).max
-    return z.clamp(-largest, largest)
+def _difference(x: Tensor, x0: Tensor | float) -> Tensor:
+    """Give ``x - x0``, held to the largest number where it overflows."""
+    difference = x - x0
+    largest = torch.finfo(difference.dtype).max
+    return difference.clamp(-largest, largest)
+
+
+def _exponent(k: Tensor | float, difference: Tensor) -> Tensor:
+    """Give ``k difference``, held where its exponential is exactly 0 and no derivative is left to overflow."""
+    exponent = k * difference
+    limit = 2 * math.log(torch.finfo(exponent.dtype).max)
+    return exponent.clamp(-limit, limit)
 
 
 def _soft_lower(x: Tensor, lo: Tensor, k: Tensor) -> Tensor:
-    """``lo + softplus(k (x - lo)) / k``: `x` itself, exactly, far above `lo`.
-
-    k (x - lo) may overflow where the result does not, and lo + (x - lo) loses x where lo is much larger.
-    """
-    difference = x - lo
-    linear = k * difference > _LINEAR_ABOVE
-    safe = torch.where(linear, torch.zeros_like(difference), difference) * k
-    return torch.where(linear, x + torch.zeros_like(safe), lo - logsigmoid(-safe) / k)
+    """``lo + softplus(k (x - lo)) / k``, added to the larger of the two: exact, and finite, far from the tie."""
+    difference = _difference(x, lo)
+    above = difference > 0
+    return torch.where(above, x, lo) + _softplus(_exponent(k, torch.where(above, -difference, difference))) / k
 
 
 def _soft_upper(x: Tensor, hi: Tensor, k: Tensor) -> Tensor:
-    """``hi - softplus(k (hi - x)) / k``: `x` itself, exactly, far below `hi`."""
-    difference = hi - x
-    linear = k * difference > _LINEAR_ABOVE
-    safe = torch.where(linear, torch.zeros_like(difference), difference) * k
-    return torch.where(linear, x + torch.zeros_like(safe), hi + logsigmoid(-safe) / k)
+    """``hi - softplus(k (hi - x)) / k``, taken from the smaller of the two."""
+    difference = _difference(hi, x)
+    below = difference > 0
+    return torch.where(below, x, hi) - _softplus(_exponent(k, torch.where(below, -difference, difference))) / k
 
 
 # --- hard forms -----------------------------------------------------------------------------------------
@@ -213,7 +214,8 @@ def hard_max(a: Tensor | float, b: Tensor | float) -> Tensor:
     return torch.maximum(*_as_tensors(a, b))
 
 
-def _d_hard_limit(lo: Tensor, hi: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _d_hard_limit(lo: Tensor | float, hi: Tensor | float, x: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+    lo, hi, x = _as_tensors(lo, hi, x)
     upper = torch.minimum(hi, x)
     outer_lo, outer_upper = _half(lo - upper), _half(upper - lo)
     return outer_lo, outer_upper * _half(x - hi), outer_upper * _half(hi - x)
@@ -242,21 +244,35 @@ def gate(x: Tensor, width: Tensor | float) -> Tensor:
 
 
 def _d_event_share(start: Tensor, increment: Tensor, width: Tensor, floor: Tensor) -> tuple[Tensor, ...]:
-    # share = (sp(b) - sp(a)) / z with a = start/width, b = a + z, z = (increment + floor)/width
-    z = (increment + floor) / width
-    a = start / width
-    share = event_share.body(start, increment, width, floor)
-    at_a, at_b = torch.sigmoid(a), torch.sigmoid(a + z)
-    d_a = (at_b - at_a) / z
-    d_z = (at_b - share) / z
-    by_increment = d_z / width
-    return d_a / width, by_increment, -(d_a * a + d_z * z) / width, by_increment
+    half = (increment + floor) / (2 * width)
+    middle = start / width + half
+    beyond = middle > 0
+    near = torch.where(beyond, -middle, middle)
+    mean = _mean_sigmoid(near, half)
+    at_start, at_end = torch.sigmoid(near - half), torch.sigmoid(near + half)
+    # sigmoid(near + half) - sigmoid(near - half), without its cancellation
+    by_middle = -torch.expm1(-2 * half * mean) * torch.sigmoid(half - near) / (2 * half)
+    by_half = ((at_start + at_end) / 2 - mean) / half
+    by_half = torch.where(beyond, -by_half, by_half)
+    by_start = by_middle / width
+    by_increment = (by_middle + by_half) / (2 * width)
+    by_width = -(by_start * start + by_increment * (increment + floor)) / width
+    return by_start, by_increment, by_width, by_increment
+
+
+def _mean_sigmoid(middle: Tensor, half: Tensor | float) -> Tensor:
+    """Mean of a sigmoid over ``middle -+ half``, middle not positive.
+
+    The difference of two softplus, ``ln(1 + (1 - exp(-2 half)) exp(middle + half) / (1 + exp(middle - half)))``,
+    as one: no digit is lost in a narrow window or far below the threshold, nothing overflows in a wide one.
+    """
+    middle, half = _as_tensors(middle, half)
+    exponent = middle + half + torch.log(-torch.expm1(-2 * half)) - _softplus(middle - half)
+    return _softplus(exponent) / (2 * half)
 
 
 @function(derivative=_d_event_share)
-def event_share(
-    start: Tensor, increment: Tensor | float, width: Tensor | float, floor: Tensor | float
-) -> Tensor:
+def event_share(start: Tensor, increment: Tensor | float, width: Tensor | float, floor: Tensor | float) -> Tensor:
     """Share of a day's window that lies beyond a threshold: the mean of a sigmoid over the window.
 
     One closed form contains the sharp clamp (width -> 0: ``clamp(end / (end - start), 0, 1)``), the soft one and
@@ -275,24 +291,35 @@ def event_share(
 
     Notes
     -----
-    The mean is evaluated on the side of the threshold on which it is small, and taken from 1 on the other,
-    so that both the share and what is left of it are accurate to round-off.
+    The mean is evaluated on the side of the threshold on which it is small, to the last digits however small it
+    is, and taken from 1 on the other.
     """
     half = (increment + floor) / (2 * width)
     middle = start / width + half
     beyond = middle > 0
     near = torch.where(beyond, -middle, middle)
-    small = (_softplus(near + half) - _softplus(near - half)) / (2 * half)
+    small = _mean_sigmoid(near, half)
     return torch.where(beyond, 1 - small, small)
 
 
-# Where both are zero the square root would have an infinite derivative.
-_RADICAND_FLOOR = 1e-20
+def _rounding_root(a: Tensor, b: Tensor, k: float) -> Tensor:
+    """``sqrt((a-b)^2 + 4 k^2 a b)``, with the derivative 0 where both are zero."""
+    radicand = (a - b) ** 2 + 4 * k**2 * a * b
+    some = radicand > 0
+    return torch.where(some, torch.sqrt(torch.where(some, radicand, 1.0)), 0.0)
 
 
-def _d_rounded_min(a: Tensor, b: Tensor, k: Tensor) -> tuple[Tensor, Tensor, None]:
-    root = torch.sqrt((a - b) ** 2 + 4 * k**2 * a * b + _RADICAND_FLOOR)
-    return (1 - (a - b + 2 * k**2 * b) / root) / 2, (1 - (b - a + 2 * k**2 * a) / root) / 2, None
+def _d_rounded(a: Tensor | float, b: Tensor | float, k: float) -> tuple[Tensor, Tensor]:
+    """Derivatives of the root."""
+    a, b = _as_tensors(a, b)
+    root = _rounding_root(a, b, k)
+    divisor = torch.where(root > 0, root, torch.inf)
+    return (a - b + 2 * k**2 * b) / divisor, (b - a + 2 * k**2 * a) / divisor
+
+
+def _d_rounded_min(a: Tensor | float, b: Tensor | float, k: float) -> tuple[Tensor, Tensor, None]:
+    by_a, by_b = _d_rounded(a, b, k)
+    return (1 - by_a) / 2, (1 - by_b) / 2, None
 
 
 @function(derivative=_d_rounded_min)
@@ -302,34 +329,41 @@ def rounded_min(a: Tensor | float, b: Tensor | float, k: float) -> Tensor:
     Dimensionless in its rounding and exact where either is zero, the resting value of most processes.
     """
     a, b = _as_tensors(a, b)
-    return (a + b - torch.sqrt((a - b) ** 2 + 4 * k**2 * a * b + _RADICAND_FLOOR)) / 2
+    return (a + b - _rounding_root(a, b, k)) / 2
 
 
-def _d_rounded_max(a: Tensor, b: Tensor, k: Tensor) -> tuple[Tensor, Tensor, None]:
-    root = torch.sqrt((a - b) ** 2 + 4 * k**2 * a * b + _RADICAND_FLOOR)
-    return (1 + (a - b + 2 * k**2 * b) / root) / 2, (1 + (b - a + 2 * k**2 * a) / root) / 2, None
+def _d_rounded_max(a: Tensor | float, b: Tensor | float, k: float) -> tuple[Tensor, Tensor, None]:
+    by_a, by_b = _d_rounded(a, b, k)
+    return (1 + by_a) / 2, (1 + by_b) / 2, None
 
 
 @function(derivative=_d_rounded_max)
 def rounded_max(a: Tensor | float, b: Tensor | float, k: float) -> Tensor:
     """Rounded maximum of two non-negative numbers, the counterpart of `rounded_min` (they sum to a + b)."""
     a, b = _as_tensors(a, b)
-    return (a + b + torch.sqrt((a - b) ** 2 + 4 * k**2 * a * b + _RADICAND_FLOOR)) / 2
+    return (a + b + _rounding_root(a, b, k)) / 2
 
 
-def _d_rounded_limit(lo: Tensor, hi: Tensor, x: Tensor, k: Tensor) -> tuple[Tensor, ...]:
-    width = k * (hi - lo)
+# Keeps limits that coincide (nothing can drain) from dividing zero by zero.
+_NARROWEST_LIMIT = 1e-12
+
+
+def _d_rounded_limit(
+    lo: Tensor | float, hi: Tensor | float, x: Tensor | float, k: float
+) -> tuple[Tensor, Tensor, Tensor, None]:
+    lo, hi, x = _as_tensors(lo, hi, x)
+    width = k * (hi - lo) + _NARROWEST_LIMIT
     p, q = (x - lo) / width, (x - hi) / width
     by_x = torch.sigmoid(p) - torch.sigmoid(q)
     by_width = _softplus(p) - _softplus(q) - (torch.sigmoid(p) * p - torch.sigmoid(q) * q)
-    return 1 - torch.sigmoid(p) - k * by_width, torch.sigmoid(q) + k * by_width, by_x, None  # type: ignore[return-value]
+    return 1 - torch.sigmoid(p) - k * by_width, torch.sigmoid(q) + k * by_width, by_x, None
 
 
 @function(derivative=_d_rounded_limit)
 def rounded_limit(lo: Tensor | float, hi: Tensor | float, x: Tensor | float, k: float) -> Tensor:
     """Rounded limit ``lo + w sp((x-lo)/w) - w sp((x-hi)/w)`` with ``w = k (hi - lo)``, sp = softplus."""
     lo, hi, x = _as_tensors(lo, hi, x)
-    width = k * (hi - lo)
+    width = k * (hi - lo) + _NARROWEST_LIMIT
     return lo + width * (_softplus((x - lo) / width) - _softplus((x - hi) / width))
 
 

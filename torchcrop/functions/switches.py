@@ -15,10 +15,13 @@ temperature sum, the available range for a water content), so that one number se
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from torchcrop.functions.registry import is_tracing
 from torchcrop.functions.smoothing import (
     choose,
     event_share,
@@ -34,7 +37,7 @@ from torchcrop.functions.smoothing import (
     rounded_max,
     rounded_min,
 )
-from torchcrop.functions.tables import Table, afgen, window_mean
+from torchcrop.functions.tables import Shelf, Table, afgen, window_mean
 
 __all__ = ["Hard", "Smooth", "StraightThrough", "Switches"]
 
@@ -141,6 +144,18 @@ class Switches(ABC):
     def table_mean(self, table: Table, clock: Tensor, now: Number, before: Number, scale: Number) -> Tensor:
         """Stage table: read at the start of the day (Hard) or averaged over the day's window (Smooth)."""
 
+    def crossed_each(
+        self, clock: Tensor, thresholds: Sequence[Number], scale: Number, now: Number, before: Number
+    ) -> tuple[Tensor, ...]:
+        """`crossed` for several thresholds on one clock."""
+        return tuple(self.crossed(clock, threshold, scale, now, before) for threshold in thresholds)
+
+    def table_means(
+        self, tables: Sequence[Table], clock: Tensor, now: Number, before: Number, scale: Number
+    ) -> tuple[Tensor, ...]:
+        """`table_mean` for several tables of one clock."""
+        return tuple(self.table_mean(table, clock, now, before, scale) for table in tables)
+
     def select(self, x: Tensor, below: Number, above: Number, scale: Number, strict: bool = False) -> Tensor:
         """`below` where x < 0, else `above` (INSW), as complementary shares of one flow."""
         share = self.step(x, scale, strict)
@@ -206,6 +221,15 @@ class Hard(Switches):
 
     def table_mean(self, table: Table, clock: Tensor, now: Number, before: Number, scale: Number) -> Tensor:
         return afgen(table, clock)
+
+    def table_means(
+        self, tables: Sequence[Table], clock: Tensor, now: Number, before: Number, scale: Number
+    ) -> tuple[Tensor, ...]:
+        shelf = None if is_tracing() else Shelf.of(tables)
+        if shelf is None:
+            return super().table_means(tables, clock, now, before, scale)
+        values = shelf[0].read(clock)
+        return tuple(values[i] for i in shelf[1])
 
 
 @dataclass(frozen=True)
@@ -283,6 +307,24 @@ class Smooth(Switches):
     def table_mean(self, table: Table, clock: Tensor, now: Number, before: Number, scale: Number) -> Tensor:
         return window_mean(table, clock - before / 2, (before + now) / 2 + _WINDOW_FLOOR * scale)
 
+    def crossed_each(
+        self, clock: Tensor, thresholds: Sequence[Number], scale: Number, now: Number, before: Number
+    ) -> tuple[Tensor, ...]:
+        if is_tracing():
+            return super().crossed_each(clock, thresholds, scale, now, before)
+        given = [t if isinstance(t, Tensor) else clock.new_full((), t) for t in thresholds]
+        several = torch.stack([t.expand(clock.shape) for t in given])
+        return self.crossed(clock, several, scale, now, before).unbind(0)
+
+    def table_means(
+        self, tables: Sequence[Table], clock: Tensor, now: Number, before: Number, scale: Number
+    ) -> tuple[Tensor, ...]:
+        shelf = None if is_tracing() else Shelf.of(tables)
+        if shelf is None:
+            return super().table_means(tables, clock, now, before, scale)
+        values = shelf[0].means(clock - before / 2, (before + now) / 2 + _WINDOW_FLOOR * scale)
+        return tuple(values[i] for i in shelf[1])
+
 
 @dataclass(frozen=True)
 class StraightThrough(Switches):
@@ -346,9 +388,7 @@ class StraightThrough(Switches):
         return hard_limit(lo, hi, x)
 
     def table_mean(self, table: Table, clock: Tensor, now: Number, before: Number, scale: Number) -> Tensor:
-        return replace_gradient(
-            afgen(table, clock), self._smooth.table_mean(table, clock, now, before, scale)
-        )
+        return replace_gradient(afgen(table, clock), self._smooth.table_mean(table, clock, now, before, scale))
 
 
 _HARD = Hard()

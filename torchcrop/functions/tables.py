@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot, pad
 from torch.utils import _pytree as pytree
 
 from torchcrop.functions.registry import function
+from torchcrop.functions.smoothing import _as_tensors, _half
 
 __all__ = ["Table", "afgen", "cspline", "window_mean"]
 
@@ -33,13 +35,14 @@ class Table:
         end segment (as TTUTIL's LINT does).
     """
 
-    __slots__ = ("_slopes", "ends", "x", "y")
+    __slots__ = ("_shelf", "_slopes", "ends", "x", "y")
 
     def __init__(self, x: Tensor, y: Tensor, ends: str = "hold") -> None:
         self.x = x
         self.y = y
         self.ends = ends
         self._slopes: Tensor | None = None
+        self._shelf: tuple[Shelf, int] | None = None
 
     @classmethod
     def from_pairs(cls, pairs: Any, ends: str = "hold", name: str = "table") -> Table:
@@ -99,49 +102,132 @@ class Table:
         return f"Table(x{list(self.x.shape)}, y{list(self.y.shape)}, {self.ends!r})"
 
 
-pytree.register_pytree_node(
-    Table,
-    lambda t: ([t.x, t.y, t._slopes], t.ends),
-    lambda values, ends: _rebuild(values, ends),
-    serialized_type_name="torchcrop.functions.tables.Table",
-)
+def _leaves(table: Table) -> tuple[list[Tensor], str]:
+    return [table.x, table.y] if table._slopes is None else [table.x, table.y, table._slopes], table.ends
 
 
 def _rebuild(values: Any, ends: Any) -> Table:
-    x, y, slopes = values
+    x, y, *slopes = values
     new = Table(x, y, ends)
-    new._slopes = slopes
+    new._slopes = slopes[0] if slopes else None
     return new
+
+
+pytree.register_pytree_node(Table, _leaves, _rebuild, serialized_type_name="torchcrop.functions.tables.Table")
 
 
 def _flatten(pairs: Any, name: str) -> list[float]:
     if isinstance(pairs, Tensor) or hasattr(pairs, "tolist"):
         pairs = pairs.tolist()
-    flat: list[float] = []
+    values: list[Any] = []
     for item in pairs:
         if isinstance(item, Sequence) and not isinstance(item, str):
             if len(item) != 2:
                 raise ValueError(f"{name}: a point is (x, y), got {list(item)!r}")
-            flat.extend(float(v) for v in item)
+            values.extend(item)
         else:
-            flat.append(float(item))
+            values.append(item)
+    flat: list[float] = []
+    for value in values:
+        try:
+            flat.append(float(value))
+        except (TypeError, ValueError):
+            raise ValueError(f"{name} contains {value!r}, which is not a number") from None
     if len(flat) % 2:
         raise ValueError(f"{name} has {len(flat)} values; a list x1, y1, x2, y2, ... has an even number")
     return flat
 
 
+class Shelf:
+    """Several tables of one abscissa, side by side, so that they are read together.
+
+    Reading nine stage tables one by one costs nine times the dispatch of reading them together. Tables are
+    padded to one length by points that contribute nothing.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+        Prepared, all with ends held; shared or batched.
+    """
+
+    def __init__(self, tables: Sequence[Table]) -> None:
+        longest = max(t.x.shape[-1] for t in tables)
+        columns = [_padded(t, longest) for t in tables]
+        self.x, self.y, self.slopes = (_side_by_side(parts) for parts in zip(*columns, strict=True))
+        self.first = self.x[..., 0]
+        self.last = _side_by_side([t.x[..., -1:] for t in tables]).squeeze(-1)
+
+    @classmethod
+    def prepare(cls, tables: Sequence[Table]) -> list[Table]:
+        """Prepare tables and put those that hold their ends on a common shelf."""
+        prepared = [t.prepared() for t in tables]
+        held = [t for t in prepared if t.ends == "hold"]
+        if len(held) > 1:
+            shelf = cls(held)
+            for i, t in enumerate(held):
+                t._shelf = (shelf, i)
+        return prepared
+
+    @staticmethod
+    def of(tables: Sequence[Table]) -> tuple[Shelf, list[int]] | None:
+        """Give the shelf on which all the tables stand, and their places, or None."""
+        places = [t._shelf for t in tables]
+        if any(p is None or places[0] is None or p[0] is not places[0][0] for p in places):
+            return None
+        return places[0][0], [p[1] for p in places if p is not None]  # type: ignore[index]
+
+    def read(self, query: Tensor) -> tuple[Tensor, ...]:
+        """`afgen` of each table, in the order of the shelf."""
+        held = torch.maximum(self.first, torch.minimum(self.last, query[..., None]))
+        index = (held[..., None] >= self.x[..., 1:-1]).sum(-1)[..., None]
+        shape = (*index.shape[:-1], self.x.shape[-1])
+
+        def pick(values: Tensor) -> Tensor:
+            return values.expand(*shape[:-1], values.shape[-1]).gather(-1, index).squeeze(-1)
+
+        return (pick(self.y) + pick(self.slopes) * (held - pick(self.x))).unbind(-1)
+
+    def means(self, start: Tensor, length: Tensor) -> tuple[Tensor, ...]:
+        """`window_mean` of each table, in the order of the shelf."""
+        start, length = torch.broadcast_tensors(start, length)
+        low = (start[..., None, None] - self.x).clamp(min=0)
+        high = ((start + length)[..., None, None] - self.x).clamp(min=0)
+        ramps = (high - low) * (high + low) / (2 * length[..., None, None])
+        return (self.y[..., 0] + (self.slopes * (ramps[..., :-1] - ramps[..., 1:])).sum(-1)).unbind(-1)
+
+
+def _padded(table: Table, length: int) -> tuple[Tensor, Tensor, Tensor]:
+    missing = length - table.x.shape[-1]
+    beyond = torch.arange(1, missing + 1, dtype=table.x.dtype, device=table.x.device)
+    x = torch.cat([table.x, table.x[..., -1:] + beyond], -1)
+    y = torch.cat([table.y, table.y[..., -1:].expand(*table.y.shape[:-1], missing)], -1)
+    return x, y, torch.nn.functional.pad(table.slopes, (0, missing))
+
+
+def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """Stack the tables of a shelf: ``[n, points]``, or ``[B, n, points]`` if any is batched."""
+    batch = torch.broadcast_shapes(*(p.shape[:-1] for p in parts))
+    return torch.stack([p.expand(*batch, p.shape[-1]) for p in parts], -2)
+
+
 # --- linear look-up -------------------------------------------------------------------------------------
 
 
+def _last_passed(x: Tensor, query: Tensor) -> Tensor:
+    """Index of the last breakpoint that each query has reached, 0 (also where none is) to n-1."""
+    return (query[..., None] >= x[..., 1:]).sum(-1)
+
+
 def _segment(x: Tensor, query: Tensor) -> Tensor:
-    """Index of the segment of each query, 0 ... n-2; at a breakpoint the right one. Shape of the query."""
+    """Index of the segment of each query, 0 to n-2; at a breakpoint the right one."""
     return (query[..., None] >= x[..., 1:-1]).sum(-1)
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     """Take ``values[..., index]`` row by row, or from the one shared row."""
     if values.dim() == 1:
-        return values[index]
+        # not values[index]: under vmap a 0-d index there would be read as a Python number
+        return torch.take(values, index)
     return torch.take_along_dim(values, index.expand(values.shape[:-1])[..., None], -1).squeeze(-1)
 
 
@@ -155,8 +241,8 @@ def _d_afgen(table: Table, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     n = table.x.shape[-1]
     held = _held(table, query)
     index = _segment(table.x, held)
-    left = torch.nn.functional.one_hot(index, n).to(query.dtype)
-    right = torch.nn.functional.one_hot(index + 1, n).to(query.dtype)
+    left = one_hot(index, n).to(query.dtype)
+    right = one_hot(index + 1, n).to(query.dtype)
     slope = _pick(table.slopes, index)
     along = (held - _pick(table.x, index)) / (_pick(table.x, index + 1) - _pick(table.x, index))
     by_y = left * (1 - along)[..., None] + right * along[..., None]
@@ -167,16 +253,12 @@ def _d_afgen(table: Table, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Moving a breakpoint tilts its segment; a query held at an end stays on that breakpoint.
     by_x = -(left * (1 - along)[..., None] + right * along[..., None]) * slope[..., None]
     if table.ends == "hold":
-        first = torch.nn.functional.one_hot(torch.zeros_like(index), n).to(query.dtype)
-        last = torch.nn.functional.one_hot(torch.full_like(index, n - 1), n).to(query.dtype)
+        first = one_hot(torch.zeros_like(index), n).to(query.dtype)
+        last = one_hot(torch.full_like(index, n - 1), n).to(query.dtype)
         at_first = (_half(table.x[..., 0] - query) * slope)[..., None]
         at_last = (_half(query - table.x[..., -1]) * slope)[..., None]
         by_x = by_x + first * at_first + last * at_last
     return by_x, by_y, slope * inside
-
-
-def _half(x: Tensor) -> Tensor:
-    return ((x > 0).to(x.dtype) + (x >= 0).to(x.dtype)) / 2
 
 
 @function(derivative=_d_afgen)
@@ -197,42 +279,66 @@ def afgen(table: Table, query: Tensor) -> Tensor:
         a held end the half of the end segment's.
     """
     held = _held(table, query)
-    index = _segment(table.x, held)
+    # From the last breakpoint passed, so that the value at every breakpoint is the ordinate to the last digit.
+    index = _last_passed(table.x, held)
     if table.y.dim() > 1 or table.x.dim() > 1:
         index = index.expand(torch.broadcast_shapes(index.shape, table.x.shape[:-1], table.y.shape[:-1]))
-    return _pick(table.y, index) + _pick(table.slopes, index) * (held - _pick(table.x, index))
+    slope = _pick(table.slopes, index.clamp(max=table.x.shape[-1] - 2))
+    return _pick(table.y, index) + slope * (held - _pick(table.x, index))
 
 
 # --- mean over a window ---------------------------------------------------------------------------------
 
 
-def _ramps(table: Table, start: Tensor, length: Tensor) -> Tensor:
-    """Means of ``max(0, u - x_i)`` over the window, ``[..., n]``."""
-    low = (start[..., None] - table.x).clamp(min=0)
-    high = ((start + length)[..., None] - table.x).clamp(min=0)
-    return (high - low) * (high + low) / (2 * length[..., None])
+def _passed(table: Table, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What of the window lies beyond each breakpoint, ``[..., n]``: start less breakpoint, whether all, share.
+
+    Last, the means over the window of each segment's ``min(max(u - x_i, 0), x_i+1 - x_i)``, ``[..., n-1]``. At a
+    tie every part takes the side on which the window begins at the breakpoint, so that the sum is C1.
+    """
+    low = start[..., None] - table.x
+    length = length[..., None]
+    whole = low >= 0
+    share = 1 - (torch.where(whole, 0.0, -low) / length).clamp(max=1)
+    width = table.x[..., 1:] - table.x[..., :-1]
+    before = torch.where(whole[..., 1:], width, torch.where(whole[..., :-1], low[..., :-1], 0.0))
+    inside = length * (share[..., :-1] - share[..., 1:]) * (share[..., :-1] + share[..., 1:]) / 2
+    return low, whole, share, before + inside
+
+
+def _outside(low: Tensor, whole: Tensor, share: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Means over the window of ``min(u - x_0, 0)`` and of ``max(u - x_last, 0)``."""
+    first, last = low[..., 0], low[..., -1]
+    short = 1 - share[..., 0]
+    left = torch.where(short >= 1, first + length / 2, -length * short**2 / 2)
+    right = torch.where(whole[..., -1], last, 0.0) + length * share[..., -1] ** 2 / 2
+    return left, right
 
 
 def _d_window_mean(table: Table, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    n = table.x.shape[-1]
-    mean = _ramps(table, start, length)
-    low = start[..., None] - table.x
-    high = (start + length)[..., None] - table.x
-    # r_i(start, length): its derivatives follow from r = (Q(high) - Q(low)) / length with Q' = max(0, .)
-    d_start = (high.clamp(min=0) - low.clamp(min=0)) / length[..., None]
-    d_length = (high.clamp(min=0) - mean) / length[..., None]
+    start, length = _as_tensors(start, length)
+    low, whole, share, mean = _passed(table, start, length)
     slopes = table.slopes
     width = table.x[..., 1:] - table.x[..., :-1]
-    mean_step = mean[..., :-1] - mean[..., 1:]
-    share = mean_step / width
-    zero = torch.zeros_like(share[..., :1])
-    by_y = torch.cat([zero, share], -1) - torch.cat([share, zero], -1)
-    by_y = by_y + torch.nn.functional.one_hot(torch.zeros(by_y.shape[:-1], dtype=torch.long), n).to(by_y.dtype)
-    by_start = (slopes * (d_start[..., :-1] - d_start[..., 1:])).sum(-1)
-    by_length = (slopes * (d_length[..., :-1] - d_length[..., 1:])).sum(-1)
-    tilt = slopes * share
-    jump = torch.cat([slopes, zero], -1) - torch.cat([zero, slopes.expand_as(share)], -1)
-    by_x = torch.cat([tilt, zero], -1) - torch.cat([zero, tilt], -1) - jump * d_start
+    part = mean / width
+    by_y = pad(part, (1, 0), value=1.0) - pad(part, (0, 1))
+    # A moved breakpoint tilts the segments on its left and on its right.
+    by_x = -pad(slopes * (part - share[..., 1:]), (1, 0)) - pad(slopes * (share[..., :-1] - part), (0, 1))
+    by_start = (slopes * (share[..., :-1] - share[..., 1:])).sum(-1)
+    curve = share - share**2 / 2
+    by_length = (slopes * (curve[..., :-1] - curve[..., 1:])).sum(-1)
+    if table.ends == "extrapolate":
+        left, right = _outside(low, whole, share, length)
+        first, last = slopes[..., 0], slopes[..., -1]
+        by_start = by_start + first * (1 - share[..., 0]) + last * share[..., -1]
+        by_length = by_length + first * (0.5 - curve[..., 0]) + last * curve[..., -1]
+        rest = table.x.shape[-1] - 2
+        at_left = (left / width[..., 0])[..., None] * low.new_tensor([-1.0, 1.0])
+        at_right = (right / width[..., -1])[..., None] * low.new_tensor([-1.0, 1.0])
+        by_y = by_y + pad(at_left, (0, rest)) + pad(at_right, (rest, 0))
+        at_left = -first[..., None] * (at_left + pad(1 - share[..., :1], (0, 1)))
+        at_right = -last[..., None] * (at_right + pad(share[..., -1:], (1, 0)))
+        by_x = by_x + pad(at_left, (0, rest)) + pad(at_right, (rest, 0))
     return by_x, by_y, by_start, by_length
 
 
@@ -240,10 +346,10 @@ def _d_window_mean(table: Table, start: Tensor, length: Tensor) -> tuple[Tensor,
 def window_mean(table: Table, start: Tensor, length: Tensor) -> Tensor:
     """Mean of the linear interpolant over ``[start, start + length]``, the ends held.
 
-    With ``Q(u) = max(u, 0)^2 / 2`` and ``r_i = (Q(b - x_i) - Q(a - x_i)) / (b - a)`` the mean is
-    ``y_0 + sum_i slope_i (r_i - r_{i+1})``: once continuously differentiable in the window, linear in the
-    ordinates (so fractions that sum to one still do, to round-off), and a jump between two neighbouring
-    breakpoints becomes ordinary.
+    With ``m_i`` the mean over the window of ``min(max(u - x_i, 0), x_i+1 - x_i)``, the mean of the interpolant is
+    ``y_0 + sum_i slope_i m_i``: once continuously differentiable in the window, linear in the ordinates (so
+    fractions that sum to one still do, to round-off), and a jump between two neighbouring breakpoints becomes
+    ordinary. No difference of large numbers is taken, so a short window or a steep segment costs no digits.
 
     Parameters
     ----------
@@ -252,13 +358,14 @@ def window_mean(table: Table, start: Tensor, length: Tensor) -> Tensor:
     start, length : Tensor
         Window, scalar or ``[B]``; the length is positive.
     """
+    start, length = _as_tensors(start, length)
+    low, whole, share, mean = _passed(table, start, length)
+    slopes = table.slopes
+    result = table.y[..., 0] + (slopes * mean).sum(-1)
     if table.ends == "extrapolate":
-        middle = start + length / 2
-        inner = _ramps(Table(table.x[..., 1:-1], table.y), start, length)
-        bends = table.slopes[..., 1:] - table.slopes[..., :-1]
-        return table.y[..., 0] + table.slopes[..., 0] * (middle - table.x[..., 0]) + (bends * inner).sum(-1)
-    mean = _ramps(table, start, length)
-    return table.y[..., 0] + (table.slopes * (mean[..., :-1] - mean[..., 1:])).sum(-1)
+        left, right = _outside(low, whole, share, length)
+        result = result + slopes[..., 0] * left + slopes[..., -1] * right
+    return result
 
 
 # --- natural cubic spline -------------------------------------------------------------------------------
@@ -277,7 +384,7 @@ def _curvatures(x: Tensor, y: Tensor) -> Tensor:
     )
     right = slope[..., 1:] - slope[..., :-1]
     inner = torch.linalg.solve(system.expand(*right.shape[:-1], *system.shape[-2:]), right[..., None]).squeeze(-1)
-    return torch.nn.functional.pad(inner, (1, 1))
+    return pad(inner, (1, 1))
 
 
 def _d_cspline(table: Table, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -288,7 +395,9 @@ def _d_cspline(table: Table, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     n = table.x.shape[-1]
     x = table.x.expand(*shape, n).reshape(-1, n)
     y = table.y.expand(*shape, n).reshape(-1, n)
-    by_x, by_y, by_q = torch.func.vmap(torch.func.jacrev(value, argnums=(0, 1, 2)))(x, y, query.expand(shape).reshape(-1))
+    by_x, by_y, by_q = torch.func.vmap(torch.func.jacrev(value, argnums=(0, 1, 2)))(
+        x, y, query.expand(shape).reshape(-1)
+    )
     return by_x.reshape(*shape, n), by_y.reshape(*shape, n), by_q.reshape(shape)
 
 

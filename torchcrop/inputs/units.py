@@ -34,7 +34,7 @@ def _unit(name: str, factor: str | int = 1, *short: str, zero: float = 0.0) -> _
     return _Unit(name, Fraction(factor), zero, short)
 
 
-# A family is one quantity; its first unit is ours. The short forms leave out what cannot be otherwise for daily
+# A family is one quantity; its first unit is ours. Short forms leave out what cannot be otherwise for daily
 # weather (area, "per day"); they are read, never converted to, since "mm" is also a depth.
 _FAMILIES: tuple[tuple[_Unit, ...], ...] = (
     (
@@ -46,7 +46,7 @@ _FAMILIES: tuple[tuple[_Unit, ...], ...] = (
         _unit("W m-2", "0.0864", "W"),
     ),
     (_unit("degC"), _unit("K", zero=273.15), _unit("degF", "5/9", zero=32.0)),
-    (_unit("kPa"), _unit("hPa", "1/10"), _unit("mbar", "1/10"), _unit("Pa", "1/1000")),
+    (_unit("kPa"), _unit("hPa", "1/10"), _unit("Pa", "1/1000")),
     (_unit("m s-1"), _unit("km d-1", "5/432"), _unit("km h-1", "5/18", "kmh", "kph")),
     (
         _unit("mm d-1", 1, "mm"),
@@ -55,20 +55,17 @@ _FAMILIES: tuple[tuple[_Unit, ...], ...] = (
         _unit("inch d-1", "25.4", "inch"),
         _unit("kg m-2 s-1", 86400),
     ),
-    (
-        _unit("g m-2"),
-        _unit("kg m-2", 1000),
-        _unit("kg ha-1", "1/10"),
-        _unit("t ha-1", 100),
-        _unit("Mg ha-1", 100),
-    ),
+    (_unit("g m-2"), _unit("kg m-2", 1000), _unit("kg ha-1", "1/10"), _unit("t ha-1", 100)),
     (_unit("m"), _unit("cm", "1/100"), _unit("mm", "1/1000"), _unit("inch", "0.0254")),
 )
 
+# Other names of the same symbol, lower case like everything that is compared. ("mg" is the megagram: no milligram
+# meets a unit of the table.)
 _SYMBOLS = {
     "day": "d", "days": "d", "hr": "h", "hour": "h", "sec": "s", "second": "s",
     "c": "degc", "celsius": "degc", "f": "degf", "fahrenheit": "degf", "kelvin": "k",
-    "mb": "mbar", "millibar": "mbar", "in": "inch", "inches": "inch", "ton": "t", "tonne": "t", "tonnes": "t",
+    "mbar": "hpa", "mb": "hpa", "millibar": "hpa",
+    "in": "inch", "inches": "inch", "ton": "t", "tonne": "t", "tonnes": "t", "mg": "t",
 }  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁻−", "0123--")
 
@@ -83,8 +80,8 @@ def convert(values: Any, unit: str, to: str, *, what: str = "value") -> Any:
     unit : str
         Unit that the values have, in any usual spelling: ``MJ m-2 d-1``, ``MJ/m2/day``, ``MJ``.
     to : str
-        Unit wanted, in full: ``MJ m-2 d-1``. It decides which quantity is meant: ``convert(1, "cm", "mm d-1")``
-        is rain, ``convert(1, "cm", "m")`` a depth.
+        Unit wanted, in full: ``MJ m-2 d-1``. It decides which quantity is meant:
+        ``convert(1, "cm", "mm d-1")`` is rain, ``convert(1, "cm", "m")`` a depth.
     what : str
         What the values are, for the message.
 
@@ -142,7 +139,7 @@ def _find(spelled: str, family: tuple[_Unit, ...]) -> _Unit | None:
 
 def _nearest(spelled: str, family: tuple[_Unit, ...]) -> str:
     names = {s.lower(): s for u in family for s in (u.name, *u.short)}
-    close = difflib.get_close_matches(spelled.lower(), list(names), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(spelled.lower(), list(names), n=1, cutoff=0.5)
     return f" (did you mean {names[close[0]]!r}?)" if close else ""
 
 

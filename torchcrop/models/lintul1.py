@@ -7,14 +7,14 @@ leaf area. Spitters & Schapendonk 1990, Plant and Soil 123: 193-203; FST listing
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
 
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table
 from torchcrop.models.model import Day, Event, Model, Observable, Site, Weather
-from torchcrop.processes import canopy, partitioning, phenology
+from torchcrop.processes import canopy, phenology
 from torchcrop.quantities import Record, driver, output, parameter, record, state, table
 
 __all__ = ["Lintul1", "Lintul1Crop"]
@@ -23,29 +23,103 @@ __all__ = ["Lintul1", "Lintul1Crop"]
 class Lintul1Crop(Record):
     """Crop parameters of LINTUL1."""
 
-    initial_lai: Tensor = parameter(unit="m2 m-2", symbol="LAII", bounds=(0.001, 0.5), doc="leaf area index at emergence")
+    initial_lai: Tensor = parameter(
+        unit="m2 m-2", symbol="LAII", bounds=(0.001, 0.5), doc="leaf area index at emergence"
+    )
     specific_leaf_area: Tensor = parameter(unit="m2 g-1", symbol="SLA", bounds=(0.005, 0.06), doc="specific leaf area")
-    base_temperature: Tensor = parameter(unit="degC", symbol="TBASE", bounds=(-2, 15), doc="base temperature of development and leaf growth")
-    relative_lai_growth: Tensor = parameter(unit="(degC d)-1", symbol="RGRL", bounds=(0.002, 0.07), doc="relative growth rate of leaf area in the juvenile stage")
-    tsum_anthesis: Tensor = parameter(unit="degC d", symbol="TSUMAN", bounds=(200, 2500), doc="temperature sum from emergence to anthesis")
-    tsum_maturity: Tensor = parameter(unit="degC d", symbol="TSUMEND", bounds=(500, 5000), doc="temperature sum from emergence to maturity")
-    juvenile_tsum: Tensor = parameter(330.0, unit="degC d", symbol="TSUMJ", bounds=(50, 1000), doc="temperature sum at which the juvenile stage of leaf growth ends at the latest")
-    juvenile_lai: Tensor = parameter(0.75, unit="m2 m-2", symbol="LAIJ", bounds=(0.1, 2), doc="leaf area index at which the juvenile stage of leaf growth ends at the latest")
-    critical_lai: Tensor = parameter(unit="m2 m-2", symbol="LAICR", bounds=(1, 30), doc="leaf area index above which leaves die of shading")
-    shading_death_rate: Tensor = parameter(unit="d-1", symbol="RDRSHM", bounds=(0, 0.2), doc="largest relative death rate of leaves due to shading")
-    light_use_efficiency: Tensor = parameter(unit="g MJ-1", symbol="LUE", bounds=(0.5, 6), doc="dry matter formed per intercepted PAR")
+    base_temperature: Tensor = parameter(
+        unit="degC", symbol="TBASE", bounds=(-2, 15), doc="base temperature of development and leaf growth"
+    )
+    relative_lai_growth: Tensor = parameter(
+        unit="(degC d)-1",
+        symbol="RGRL",
+        bounds=(0.002, 0.07),
+        doc="relative growth rate of leaf area in the juvenile stage",
+    )
+    tsum_anthesis: Tensor = parameter(
+        unit="degC d", symbol="TSUMAN", bounds=(200, 2500), doc="temperature sum from emergence to anthesis"
+    )
+    tsum_maturity: Tensor = parameter(
+        unit="degC d", symbol="TSUMEND", bounds=(500, 5000), doc="temperature sum from emergence to maturity"
+    )
+    juvenile_tsum: Tensor = parameter(
+        330.0,
+        unit="degC d",
+        symbol="TSUMJ",
+        bounds=(50, 1000),
+        doc="temperature sum at which the juvenile stage of leaf growth ends at the latest",
+    )
+    juvenile_lai: Tensor = parameter(
+        0.75,
+        unit="m2 m-2",
+        symbol="LAIJ",
+        bounds=(0.1, 2),
+        doc="leaf area index at which the juvenile stage of leaf growth ends at the latest",
+    )
+    critical_lai: Tensor = parameter(
+        unit="m2 m-2", symbol="LAICR", bounds=(1, 30), doc="leaf area index above which leaves die of shading"
+    )
+    shading_death_rate: Tensor = parameter(
+        unit="d-1",
+        symbol="RDRSHM",
+        bounds=(0, 0.2),
+        doc="largest relative death rate of leaves due to shading",
+    )
+    light_use_efficiency: Tensor = parameter(
+        unit="g MJ-1", symbol="LUE", bounds=(0.5, 6), doc="dry matter formed per intercepted PAR"
+    )
     extinction: Tensor = parameter(unit="-", symbol="K", bounds=(0.2, 1.2), doc="extinction coefficient for PAR")
-    ageing_death_rate: Table = table(unit="d-1", x="mean temperature", x_unit="degC", symbol="RDRT", bounds=(0, 1), doc="relative death rate of leaves due to ageing")
-    fraction_roots: Table = table(unit="-", x="temperature sum", x_unit="degC d", symbol="FRTTB", bounds=(0, 1), doc="fraction of growth to roots")
-    fraction_leaves: Table = table(unit="-", x="temperature sum", x_unit="degC d", symbol="FLVTB", bounds=(0, 1), doc="fraction of growth to leaves")
-    fraction_stems: Table = table(unit="-", x="temperature sum", x_unit="degC d", symbol="FSTTB", bounds=(0, 1), doc="fraction of growth to stems")
-    fraction_storage: Table = table(unit="-", x="temperature sum", x_unit="degC d", symbol="FSOTB", bounds=(0, 1), doc="fraction of growth to storage organs")
+    ageing_death_rate: Table = table(
+        unit="d-1",
+        x="mean temperature",
+        x_unit="degC",
+        symbol="RDRT",
+        bounds=(0, 1),
+        doc="relative death rate of leaves due to ageing",
+    )
+    fraction_roots: Table = table(
+        unit="-",
+        x="temperature sum",
+        x_unit="degC d",
+        symbol="FRTTB",
+        bounds=(0, 1),
+        doc="fraction of growth to roots",
+    )
+    fraction_leaves: Table = table(
+        unit="-",
+        x="temperature sum",
+        x_unit="degC d",
+        symbol="FLVTB",
+        bounds=(0, 1),
+        doc="fraction of growth to leaves",
+    )
+    fraction_stems: Table = table(
+        unit="-",
+        x="temperature sum",
+        x_unit="degC d",
+        symbol="FSTTB",
+        bounds=(0, 1),
+        doc="fraction of growth to stems",
+    )
+    fraction_storage: Table = table(
+        unit="-",
+        x="temperature sum",
+        x_unit="degC d",
+        symbol="FSOTB",
+        bounds=(0, 1),
+        doc="fraction of growth to storage organs",
+    )
 
 
 class Lintul1Management(Record):
     """Management of LINTUL1."""
 
-    emergence_day: Tensor = parameter(unit="d", symbol="DOYEM", bounds=(1, 730), doc="day of emergence; 1 = 1 January of the year of the run's first day")
+    emergence_day: Tensor = parameter(
+        unit="d",
+        symbol="DOYEM",
+        bounds=(1, 730),
+        doc="day of emergence; 1 = 1 January of the year of the run's first day",
+    )
 
 
 class NoSoil(Record):
@@ -100,7 +174,23 @@ class Lintul1Outputs(Record):
 
 
 class Lintul1Drivers(Record):
-    """LINTUL1 needs no derived drivers."""
+    """What follows from weather and parameters alone."""
+
+    tmean: Tensor = driver(unit="degC", symbol="DAVTMP", doc="mean temperature")
+    effective: Tensor = driver(unit="degC", symbol="DTEFF", doc="mean temperature above the base temperature")
+    ageing: Tensor = driver(unit="d-1", symbol="RDRT", doc="relative death rate of ageing leaves")
+    par: Tensor = driver(unit="MJ m-2 d-1", symbol="PAR", doc="photosynthetically active radiation")
+
+
+def daily_drivers(weather: Weather, crop: Lintul1Crop, switches: Switches) -> dict[str, Tensor]:
+    """Drivers of LINTUL1, by name."""
+    tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
+    return {
+        "tmean": tmean,
+        "effective": phenology.effective_temperature(switches, tmean, crop.base_temperature),
+        "ageing": switches.table(crop.ageing_death_rate, tmean),
+        "par": canopy.photosynthetic(weather.srad),
+    }
 
 
 def potential_growth(light_use_efficiency: Tensor, intercepted_par: Tensor) -> Tensor:
@@ -145,7 +235,10 @@ class Lintul1(Model):
     }
     observables: ClassVar[dict[str, Observable]] = {
         "canopy_cover": Observable(
-            "-", "share of light intercepted", ("lai",), lambda v, p: canopy.interception(p.crop.extinction, v["lai"])
+            "-",
+            "share of light intercepted",
+            ("lai",),
+            lambda v, p: canopy.interception(p.crop.extinction, v["lai"]),
         ),
         "aboveground": Observable(
             "g m-2",
@@ -165,8 +258,8 @@ class Lintul1(Model):
     def management(self, emergence: float | None, sowing: float | None) -> dict[str, float]:
         return emergence_from_date(self.name, emergence, sowing)
 
-    def drivers(self, weather: Weather, doy: Tensor, site: Site, switches: Switches) -> Lintul1Drivers:
-        return Lintul1Drivers()
+    def drivers(self, weather: Weather, doy: Tensor, params: Lintul1Parameters, switches: Switches) -> Lintul1Drivers:
+        return Lintul1Drivers(**daily_drivers(weather, params.crop, switches))
 
     def initial(self, params: Lintul1Parameters, switches: Switches) -> Lintul1State:
         crop = params.crop
@@ -192,42 +285,49 @@ class Lintul1(Model):
     def rates(
         self, state: Lintul1State, day: Day, params: Lintul1Parameters, switches: Switches
     ) -> tuple[Lintul1State, Lintul1Outputs]:
-        crop, weather = params.crop, day.weather
+        crop, weather, drivers = params.crop, day.weather, day.drivers
         warm = phenology.ONE_WARM_DAY
         tsum, tsum_before = state.temperature_sum, state.temperature_sum_before
 
         # Development
         due = phenology.one_day(switches, day.time, params.management.emergence_day)
         present, pulse = phenology.emergence(due, state.emerged)
-        tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
-        effective = phenology.effective_temperature(switches, tmean, crop.base_temperature)
-        dtsum = effective * present
+        dtsum = drivers.effective * present
         anthesis = switches.crossed(tsum, crop.tsum_anthesis, warm, dtsum, tsum_before)
         maturity = switches.crossed(tsum, crop.tsum_maturity, warm, dtsum, tsum_before, strict=True)
         alive = switches.alive(maturity)
 
         # Growth
-        par = canopy.photosynthetic(weather.srad) * canopy.interception(crop.extinction, state.lai)
+        par = drivers.par * canopy.interception(crop.extinction, state.lai)
         growth = alive * self.process("potential_growth", potential_growth)(crop.light_use_efficiency, par)
 
         # Partitioning
-        roots = switches.table_mean(crop.fraction_roots, tsum, dtsum, tsum_before, warm)
-        leaves = switches.table_mean(crop.fraction_leaves, tsum, dtsum, tsum_before, warm)
-        stems = switches.table_mean(crop.fraction_stems, tsum, dtsum, tsum_before, warm)
-        storage = switches.table_mean(crop.fraction_storage, tsum, dtsum, tsum_before, warm)
+        roots, leaves, stems, storage = switches.table_means(
+            (crop.fraction_roots, crop.fraction_leaves, crop.fraction_stems, crop.fraction_storage),
+            tsum,
+            dtsum,
+            tsum_before,
+            warm,
+        )
 
         # Leaf area
         stage_passed = switches.crossed(tsum, crop.juvenile_tsum, warm, dtsum, tsum_before)
         young = phenology.juvenile(
-            switches, stage_passed, state.lai, crop.juvenile_lai, crop.relative_lai_growth, effective, tsum_before
+            switches,
+            stage_passed,
+            state.lai,
+            crop.juvenile_lai,
+            crop.relative_lai_growth,
+            drivers.effective,
+            tsum_before,
         )
-        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, effective)
+        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, drivers.effective)
         by_mass = crop.specific_leaf_area * leaves * growth
         emerging = crop.initial_lai * due * switches.outstanding(state.emerged, state.lai)
         lai_growth = emerging + present * (young * alive * exponential + (1 - young) * by_mass)
 
         # Leaf death
-        ageing = anthesis * switches.table(crop.ageing_death_rate, tmean)
+        ageing = anthesis * drivers.ageing
         shading = switches.limit(
             0.0,
             crop.shading_death_rate,
@@ -253,7 +353,7 @@ class Lintul1(Model):
             days_to_maturity=1 - maturity,
         )
         outputs = Lintul1Outputs(
-            tmean=tmean,
+            tmean=drivers.tmean,
             presence=present,
             intercepted_par=par,
             growth=growth,
@@ -270,6 +370,4 @@ class Lintul1(Model):
         return rates, outputs
 
     def finished(self, state: Lintul1State, params: Lintul1Parameters, switches: Switches) -> Tensor:
-        return switches.finished(
-            state.temperature_sum, params.crop.tsum_maturity, phenology.ONE_WARM_DAY, strict=True
-        )
+        return switches.finished(state.temperature_sum, params.crop.tsum_maturity, phenology.ONE_WARM_DAY, strict=True)

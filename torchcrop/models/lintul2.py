@@ -14,9 +14,11 @@ from torch import Tensor
 from torchcrop.functions.switches import Switches
 from torchcrop.models.lintul1 import (
     Lintul1Crop,
+    Lintul1Drivers,
     Lintul1Management,
     Lintul1Outputs,
     Lintul1State,
+    daily_drivers,
     emergence_from_date,
     potential_growth,
 )
@@ -30,9 +32,18 @@ __all__ = ["Lintul2", "Lintul2Crop", "Lintul2Soil"]
 class Lintul2Crop(Lintul1Crop):
     """Crop parameters of LINTUL2: those of LINTUL1, and its water relations."""
 
-    transpiration_constant: Tensor = parameter(unit="mm d-1", symbol="TRANCO", bounds=(1, 15), doc="transpiration rate at which half of the available water can be extracted without stress")
-    initial_root_depth: Tensor = parameter(unit="m", symbol="ROOTDI", bounds=(0.02, 0.5), doc="rooting depth at the start")
-    maximum_root_depth: Tensor = parameter(unit="m", symbol="ROOTDM", bounds=(0.2, 3), doc="rooting depth at which root growth stops")
+    transpiration_constant: Tensor = parameter(
+        unit="mm d-1",
+        symbol="TRANCO",
+        bounds=(1, 15),
+        doc="transpiration rate at which half of the available water can be extracted without stress",
+    )
+    initial_root_depth: Tensor = parameter(
+        unit="m", symbol="ROOTDI", bounds=(0.02, 0.5), doc="rooting depth at the start"
+    )
+    maximum_root_depth: Tensor = parameter(
+        unit="m", symbol="ROOTDM", bounds=(0.2, 3), doc="rooting depth at which root growth stops"
+    )
     root_growth: Tensor = parameter(unit="m d-1", symbol="RRDMAX", bounds=(0.002, 0.06), doc="growth of rooting depth")
 
 
@@ -41,9 +52,15 @@ class Lintul2Soil(Record):
 
     initial: Tensor = parameter(unit="m3 m-3", symbol="WCI", bounds=(0.01, 0.9), doc="water content at the start")
     air_dry: Tensor = parameter(unit="m3 m-3", symbol="WCAD", bounds=(0, 0.5), doc="water content, air-dry")
-    wilting_point: Tensor = parameter(unit="m3 m-3", symbol="WCWP", bounds=(0.01, 0.6), doc="water content at wilting point")
-    field_capacity: Tensor = parameter(unit="m3 m-3", symbol="WCFC", bounds=(0.03, 0.8), doc="water content at field capacity")
-    wet: Tensor = parameter(unit="m3 m-3", symbol="WCWET", bounds=(0.05, 0.9), doc="water content above which roots lack oxygen")
+    wilting_point: Tensor = parameter(
+        unit="m3 m-3", symbol="WCWP", bounds=(0.01, 0.6), doc="water content at wilting point"
+    )
+    field_capacity: Tensor = parameter(
+        unit="m3 m-3", symbol="WCFC", bounds=(0.03, 0.8), doc="water content at field capacity"
+    )
+    wet: Tensor = parameter(
+        unit="m3 m-3", symbol="WCWET", bounds=(0.05, 0.9), doc="water content above which roots lack oxygen"
+    )
     saturation: Tensor = parameter(unit="m3 m-3", symbol="WCST", bounds=(0.1, 0.95), doc="water content at saturation")
     maximum_drainage: Tensor = parameter(unit="mm d-1", symbol="DRATE", bounds=(0, 200), doc="largest drainage rate")
 
@@ -51,7 +68,13 @@ class Lintul2Soil(Record):
 class Lintul2Management(Lintul1Management):
     """Management of LINTUL2."""
 
-    irrigation_factor: Tensor = parameter(0.0, unit="-", symbol="IRRIGF", bounds=(0, 1), doc="share of the deficit to field capacity that irrigation refills every day")
+    irrigation_factor: Tensor = parameter(
+        0.0,
+        unit="-",
+        symbol="IRRIGF",
+        bounds=(0, 1),
+        doc="share of the deficit to field capacity that irrigation refills every day",
+    )
 
 
 class Lintul2Parameters(Record):
@@ -93,8 +116,8 @@ class Lintul2Outputs(Lintul1Outputs):
     explored: Tensor = output(unit="mm d-1", symbol="EXPLOR", doc="water of newly rooted soil")
 
 
-class Lintul2Drivers(Record):
-    """Evaporative demand, which no state enters."""
+class Lintul2Drivers(Lintul1Drivers):
+    """What follows from weather and parameters alone."""
 
     soil_demand: Tensor = driver(unit="mm d-1", doc="evaporation of a bare wet soil")
     canopy_demand: Tensor = driver(unit="mm d-1", doc="transpiration of a closed canopy")
@@ -128,7 +151,10 @@ class Lintul2(Model):
     }
     observables: ClassVar[dict[str, Observable]] = {
         "canopy_cover": Observable(
-            "-", "share of light intercepted", ("lai",), lambda v, p: canopy.interception(p.crop.extinction, v["lai"])
+            "-",
+            "share of light intercepted",
+            ("lai",),
+            lambda v, p: canopy.interception(p.crop.extinction, v["lai"]),
         ),
         "aboveground": Observable(
             "g m-2",
@@ -148,15 +174,15 @@ class Lintul2(Model):
     def management(self, emergence: float | None, sowing: float | None) -> dict[str, float]:
         return emergence_from_date(self.name, emergence, sowing)
 
-    def drivers(self, weather: Weather, doy: Tensor, site: Site, switches: Switches) -> Lintul2Drivers:
-        tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
-        soil, closed = penman.demand_lintul2(switches, tmean, weather.srad * 1e6, weather.vap, weather.wind)
-        return Lintul2Drivers(soil_demand=soil, canopy_demand=closed)
+    def drivers(self, weather: Weather, doy: Tensor, params: Lintul2Parameters, switches: Switches) -> Lintul2Drivers:
+        common = daily_drivers(weather, params.crop, switches)
+        soil, closed = penman.demand_lintul2(switches, common["tmean"], weather.srad * 1e6, weather.vap, weather.wind)
+        return Lintul2Drivers(**common, soil_demand=soil, canopy_demand=closed)
 
     def initial(self, params: Lintul2Parameters, switches: Switches) -> Lintul2State:
         crop, soil = params.crop, params.soil
         zero = crop.initial_lai * 0.0
-        empty = {name: zero for name in Lintul2State.quantities()}
+        empty = dict.fromkeys(Lintul2State.quantities(), zero)
         return Lintul2State(
             **empty
             | {
@@ -169,7 +195,7 @@ class Lintul2(Model):
     def rates(
         self, state: Lintul2State, day: Day, params: Lintul2Parameters, switches: Switches
     ) -> tuple[Lintul2State, Lintul2Outputs]:
-        crop, soil, weather = params.crop, params.soil, day.weather
+        crop, soil, weather, drivers = params.crop, params.soil, day.weather, day.drivers
         warm = phenology.ONE_WARM_DAY
         tsum, tsum_before = state.temperature_sum, state.temperature_sum_before
 
@@ -181,9 +207,7 @@ class Lintul2(Model):
         present, pulse = phenology.emergence(due, state.emerged)
 
         # Development
-        tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
-        effective = phenology.effective_temperature(switches, tmean, crop.base_temperature)
-        dtsum = effective * present
+        dtsum = drivers.effective * present
         anthesis = switches.crossed(tsum, crop.tsum_anthesis, warm, dtsum, tsum_before)
         maturity = switches.crossed(tsum, crop.tsum_maturity, warm, dtsum, tsum_before, strict=True)
         alive = switches.alive(maturity)
@@ -191,8 +215,8 @@ class Lintul2(Model):
         # Evapotranspiration
         intercepted_rain = switches.min(weather.rain, 0.25 * state.lai)
         cover = canopy.interception(soil_water.ENERGY_EXTINCTION, state.lai)
-        evaporation0 = (1 - cover) * day.drivers.soil_demand
-        per_cover = soil_water.demand_per_cover(day.drivers.canopy_demand, intercepted_rain, cover)
+        evaporation0 = (1 - cover) * drivers.soil_demand
+        per_cover = soil_water.demand_per_cover(drivers.canopy_demand, intercepted_rain, cover)
         transpiration0 = cover * switches.positive(per_cover)
         evaporation1 = evaporation0 * switches.limit(
             0.0, 1.0, (content - soil.air_dry) / (soil.field_capacity - soil.air_dry)
@@ -215,30 +239,39 @@ class Lintul2(Model):
         ratio = uptake * met * transpiring
 
         # Growth
-        par = canopy.photosynthetic(weather.srad) * canopy.interception(crop.extinction, state.lai)
+        par = drivers.par * canopy.interception(crop.extinction, state.lai)
         potential = self.process("potential_growth", potential_growth)(crop.light_use_efficiency, par)
         growth = alive * potential * ratio
 
         # Partitioning
-        roots, factor = partitioning.drought_shift(
-            switches, switches.table_mean(crop.fraction_roots, tsum, dtsum, tsum_before, warm), ratio
+        roots, leaves, stems, storage = switches.table_means(
+            (crop.fraction_roots, crop.fraction_leaves, crop.fraction_stems, crop.fraction_storage),
+            tsum,
+            dtsum,
+            tsum_before,
+            warm,
         )
-        leaves = factor * switches.table_mean(crop.fraction_leaves, tsum, dtsum, tsum_before, warm)
-        stems = factor * switches.table_mean(crop.fraction_stems, tsum, dtsum, tsum_before, warm)
-        storage = factor * switches.table_mean(crop.fraction_storage, tsum, dtsum, tsum_before, warm)
+        roots, factor = partitioning.drought_shift(switches, roots, ratio)
+        leaves, stems, storage = factor * leaves, factor * stems, factor * storage
 
         # Leaf area
         stage_passed = switches.crossed(tsum, crop.juvenile_tsum, warm, dtsum, tsum_before)
         young = phenology.juvenile(
-            switches, stage_passed, state.lai, crop.juvenile_lai, crop.relative_lai_growth, effective, tsum_before
+            switches,
+            stage_passed,
+            state.lai,
+            crop.juvenile_lai,
+            crop.relative_lai_growth,
+            drivers.effective,
+            tsum_before,
         )
-        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, effective) * ratio
+        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, drivers.effective) * ratio
         by_mass = crop.specific_leaf_area * leaves * growth
         emerging = crop.initial_lai * due * switches.outstanding(state.emerged, state.lai)
         lai_growth = emerging + present * (young * alive * exponential + (1 - young) * by_mass)
 
         # Leaf death
-        ageing = anthesis * switches.table(crop.ageing_death_rate, tmean)
+        ageing = anthesis * drivers.ageing
         shading = switches.limit(
             0.0,
             crop.shading_death_rate,
@@ -300,7 +333,7 @@ class Lintul2(Model):
             total_interception=intercepted_rain,
         )
         outputs = Lintul2Outputs(
-            tmean=tmean,
+            tmean=drivers.tmean,
             presence=present,
             intercepted_par=par,
             growth=growth,
@@ -328,6 +361,4 @@ class Lintul2(Model):
         return rates, outputs
 
     def finished(self, state: Lintul2State, params: Lintul2Parameters, switches: Switches) -> Tensor:
-        return switches.finished(
-            state.temperature_sum, params.crop.tsum_maturity, phenology.ONE_WARM_DAY, strict=True
-        )
+        return switches.finished(state.temperature_sum, params.crop.tsum_maturity, phenology.ONE_WARM_DAY, strict=True)

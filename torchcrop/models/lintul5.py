@@ -27,79 +27,300 @@ class Lintul5Crop(Record):
     """Crop parameters of LINTUL5 at the levels potential and water."""
 
     # Emergence and development
-    emergence_base_temperature: Tensor = parameter(unit="degC", symbol="TBASEM", bounds=(-5, 15), doc="base temperature of emergence")
-    emergence_maximum_temperature: Tensor = parameter(unit="degC", symbol="TEFFMX", bounds=(15, 45), doc="mean temperature above which emergence is not faster")
-    tsum_emergence: Tensor = parameter(unit="degC d", symbol="TSUMEM", bounds=(0, 400), doc="temperature sum from sowing to emergence")
-    photoperiod_sensitive: Tensor = parameter(0.0, unit="-", symbol="IDSL", switch=True, doc="1: development before anthesis depends on daylength too")
-    photoperiod_factor: Table = table(unit="-", x="photoperiodic daylength", x_unit="h", symbol="PHOTTB", bounds=(0, 1), doc="factor of development before anthesis, for a sensitive crop")
-    tsum_anthesis: Tensor = parameter(unit="degC d", symbol="TSUM1", bounds=(25, 7200), doc="temperature sum from emergence to anthesis")
-    tsum_maturity: Tensor = parameter(unit="degC d", symbol="TSUM2", bounds=(100, 3000), doc="temperature sum from anthesis to maturity")
-    development_temperature: Table = table(unit="degC d d-1", x="mean temperature", x_unit="degC", symbol="DTSMTB", bounds=(0, 60), doc="daily increase of the temperature sum")
+    emergence_base_temperature: Tensor = parameter(
+        unit="degC", symbol="TBASEM", bounds=(-5, 15), doc="base temperature of emergence"
+    )
+    emergence_maximum_temperature: Tensor = parameter(
+        unit="degC",
+        symbol="TEFFMX",
+        bounds=(15, 45),
+        doc="mean temperature above which emergence is not faster",
+    )
+    tsum_emergence: Tensor = parameter(
+        unit="degC d", symbol="TSUMEM", bounds=(0, 400), doc="temperature sum from sowing to emergence"
+    )
+    photoperiod_sensitive: Tensor = parameter(
+        0.0,
+        unit="-",
+        symbol="IDSL",
+        switch=True,
+        doc="1: development before anthesis depends on daylength too",
+    )
+    photoperiod_factor: Table = table(
+        unit="-",
+        x="photoperiodic daylength",
+        x_unit="h",
+        symbol="PHOTTB",
+        bounds=(0, 1),
+        doc="factor of development before anthesis, for a sensitive crop",
+    )
+    tsum_anthesis: Tensor = parameter(
+        unit="degC d", symbol="TSUM1", bounds=(25, 7200), doc="temperature sum from emergence to anthesis"
+    )
+    tsum_maturity: Tensor = parameter(
+        unit="degC d", symbol="TSUM2", bounds=(100, 3000), doc="temperature sum from anthesis to maturity"
+    )
+    development_temperature: Table = table(
+        unit="degC d d-1",
+        x="mean temperature",
+        x_unit="degC",
+        symbol="DTSMTB",
+        bounds=(0, 60),
+        doc="daily increase of the temperature sum",
+    )
     initial_stage: Tensor = parameter(0.0, unit="-", symbol="DVSI", bounds=(0, 1), doc="development stage at the start")
-    final_stage: Tensor = parameter(2.0, unit="-", symbol="DVSEND", bounds=(1, 2.5), doc="development stage at maturity, the end of the run")
+    final_stage: Tensor = parameter(
+        2.0,
+        unit="-",
+        symbol="DVSEND",
+        bounds=(1, 2.5),
+        doc="development stage at maturity, the end of the run",
+    )
 
     # Leaf area
-    initial_weight: Tensor = parameter(unit="g m-2", symbol="TDWI", bounds=(0.01, 200), doc="dry matter of the crop at the start")
-    relative_lai_growth: Tensor = parameter(unit="(degC d)-1", symbol="RGRLAI", bounds=(0.002, 0.07), doc="relative growth rate of leaf area in the juvenile stage")
-    juvenile_stage: Tensor = parameter(0.2, unit="-", symbol="DVSJ", bounds=(0.02, 0.8), doc="development stage at which the juvenile stage of leaf growth ends at the latest")
-    juvenile_lai: Tensor = parameter(0.75, unit="m2 m-2", symbol="LAIJ", bounds=(0.1, 2), doc="leaf area index at which the juvenile stage of leaf growth ends at the latest")
-    base_temperature: Tensor = parameter(unit="degC", symbol="TBASE", bounds=(-2, 15), doc="base temperature of juvenile leaf growth")
-    specific_leaf_area: Table = table(unit="m2 g-1", x="development stage", x_unit="-", symbol="SLATB", bounds=(0.002, 0.08), doc="specific leaf area")
-    critical_lai: Tensor = parameter(unit="m2 m-2", symbol="LAICR", bounds=(1, 30), doc="leaf area index above which leaves die of shading")
-    shading_death_rate: Tensor = parameter(unit="d-1", symbol="RDRSHM", bounds=(0, 0.2), doc="slope of the relative death rate of leaves due to shading")
-    ageing_stage: Tensor = parameter(1.0, unit="-", symbol="DVSDLT", bounds=(0.2, 2), doc="development stage from which leaves die of age")
-    ageing_death_rate: Table = table(unit="d-1", x="mean temperature", x_unit="degC", symbol="RDRLTB", bounds=(0, 1), doc="relative death rate of leaves due to ageing")
-    drought_death_rate: Tensor = parameter(unit="d-1", symbol="RDRL", bounds=(0, 0.5), doc="largest relative death rate of leaves due to drought")
+    initial_weight: Tensor = parameter(
+        unit="g m-2", symbol="TDWI", bounds=(0.01, 200), doc="dry matter of the crop at the start"
+    )
+    relative_lai_growth: Tensor = parameter(
+        unit="(degC d)-1",
+        symbol="RGRLAI",
+        bounds=(0.002, 0.07),
+        doc="relative growth rate of leaf area in the juvenile stage",
+    )
+    juvenile_stage: Tensor = parameter(
+        0.2,
+        unit="-",
+        symbol="DVSJ",
+        bounds=(0.02, 0.8),
+        doc="development stage at which the juvenile stage of leaf growth ends at the latest",
+    )
+    juvenile_lai: Tensor = parameter(
+        0.75,
+        unit="m2 m-2",
+        symbol="LAIJ",
+        bounds=(0.1, 2),
+        doc="leaf area index at which the juvenile stage of leaf growth ends at the latest",
+    )
+    base_temperature: Tensor = parameter(
+        unit="degC", symbol="TBASE", bounds=(-2, 15), doc="base temperature of juvenile leaf growth"
+    )
+    specific_leaf_area: Table = table(
+        unit="m2 g-1",
+        x="development stage",
+        x_unit="-",
+        symbol="SLATB",
+        bounds=(0.002, 0.08),
+        doc="specific leaf area",
+    )
+    critical_lai: Tensor = parameter(
+        unit="m2 m-2", symbol="LAICR", bounds=(1, 30), doc="leaf area index above which leaves die of shading"
+    )
+    shading_death_rate: Tensor = parameter(
+        unit="d-1",
+        symbol="RDRSHM",
+        bounds=(0, 0.2),
+        doc="slope of the relative death rate of leaves due to shading",
+    )
+    ageing_stage: Tensor = parameter(
+        1.0, unit="-", symbol="DVSDLT", bounds=(0.2, 2), doc="development stage from which leaves die of age"
+    )
+    ageing_death_rate: Table = table(
+        unit="d-1",
+        x="mean temperature",
+        x_unit="degC",
+        symbol="RDRLTB",
+        bounds=(0, 1),
+        doc="relative death rate of leaves due to ageing",
+    )
+    drought_death_rate: Tensor = parameter(
+        unit="d-1", symbol="RDRL", bounds=(0, 0.5), doc="largest relative death rate of leaves due to drought"
+    )
 
     # Growth
-    extinction: Table = table(unit="-", x="development stage", x_unit="-", symbol="KDIFTB", bounds=(0.2, 1.2), doc="extinction coefficient for PAR")
-    radiation_use_efficiency: Table = table(unit="g MJ-1", x="development stage", x_unit="-", symbol="RUETB", bounds=(0, 8), doc="dry matter formed per intercepted PAR")
-    daytime_temperature_factor: Table = table(unit="-", x="daytime temperature", x_unit="degC", symbol="TMPFTB", bounds=(0, 1), doc="factor of the radiation use efficiency")
-    minimum_temperature_factor: Table = table(unit="-", x="minimum temperature", x_unit="degC", symbol="TMNFTB", bounds=(0, 1), doc="factor of the radiation use efficiency")
-    co2_factor: Table = table(unit="-", x="CO2 concentration", x_unit="ppm", symbol="COTB", bounds=(0, 3), doc="factor of the radiation use efficiency")
-    nutrient_effect: Tensor = parameter(1.1, unit="-", symbol="NLUE", bounds=(0, 3), doc="effect of nutrient stress on growth; without stress the factor is 1 - NLUE 1e-8")
+    extinction: Table = table(
+        unit="-",
+        x="development stage",
+        x_unit="-",
+        symbol="KDIFTB",
+        bounds=(0.2, 1.2),
+        doc="extinction coefficient for PAR",
+    )
+    radiation_use_efficiency: Table = table(
+        unit="g MJ-1",
+        x="development stage",
+        x_unit="-",
+        symbol="RUETB",
+        bounds=(0, 8),
+        doc="dry matter formed per intercepted PAR",
+    )
+    daytime_temperature_factor: Table = table(
+        unit="-",
+        x="daytime temperature",
+        x_unit="degC",
+        symbol="TMPFTB",
+        bounds=(0, 1),
+        doc="factor of the radiation use efficiency",
+    )
+    minimum_temperature_factor: Table = table(
+        unit="-",
+        x="minimum temperature",
+        x_unit="degC",
+        symbol="TMNFTB",
+        bounds=(0, 1),
+        doc="factor of the radiation use efficiency",
+    )
+    co2_factor: Table = table(
+        unit="-",
+        x="CO2 concentration",
+        x_unit="ppm",
+        symbol="COTB",
+        bounds=(0, 3),
+        doc="factor of the radiation use efficiency",
+    )
+    nutrient_effect: Tensor = parameter(
+        1.1,
+        unit="-",
+        symbol="NLUE",
+        bounds=(0, 3),
+        doc="effect of nutrient stress on growth; without stress the factor is 1 - NLUE 1e-8",
+    )
 
     # Partitioning
-    fraction_roots: Table = table(unit="-", x="development stage", x_unit="-", symbol="FRTB", bounds=(0, 1), doc="fraction of growth to roots")
-    fraction_leaves: Table = table(unit="-", x="development stage", x_unit="-", symbol="FLTB", bounds=(0, 1), doc="fraction of growth above ground to leaves")
-    fraction_stems: Table = table(unit="-", x="development stage", x_unit="-", symbol="FSTB", bounds=(0, 1), doc="fraction of growth above ground to stems")
-    fraction_storage: Table = table(unit="-", x="development stage", x_unit="-", symbol="FOTB", bounds=(0, 1), doc="fraction of growth above ground to storage organs")
+    fraction_roots: Table = table(
+        unit="-",
+        x="development stage",
+        x_unit="-",
+        symbol="FRTB",
+        bounds=(0, 1),
+        doc="fraction of growth to roots",
+    )
+    fraction_leaves: Table = table(
+        unit="-",
+        x="development stage",
+        x_unit="-",
+        symbol="FLTB",
+        bounds=(0, 1),
+        doc="fraction of growth above ground to leaves",
+    )
+    fraction_stems: Table = table(
+        unit="-",
+        x="development stage",
+        x_unit="-",
+        symbol="FSTB",
+        bounds=(0, 1),
+        doc="fraction of growth above ground to stems",
+    )
+    fraction_storage: Table = table(
+        unit="-",
+        x="development stage",
+        x_unit="-",
+        symbol="FOTB",
+        bounds=(0, 1),
+        doc="fraction of growth above ground to storage organs",
+    )
 
     # Death of roots and stems
-    root_stem_death_stage: Tensor = parameter(1.0, unit="-", symbol="DVSDR", bounds=(0.2, 2.5), doc="development stage from which roots and stems die")
-    root_death_rate: Table = table(unit="d-1", x="development stage", x_unit="-", symbol="RDRRTB", bounds=(0, 1), doc="relative death rate of roots")
-    stem_death_rate: Table = table(unit="d-1", x="development stage", x_unit="-", symbol="RDRSTB", bounds=(0, 1), doc="relative death rate of stems")
+    root_stem_death_stage: Tensor = parameter(
+        1.0,
+        unit="-",
+        symbol="DVSDR",
+        bounds=(0.2, 2.5),
+        doc="development stage from which roots and stems die",
+    )
+    root_death_rate: Table = table(
+        unit="d-1",
+        x="development stage",
+        x_unit="-",
+        symbol="RDRRTB",
+        bounds=(0, 1),
+        doc="relative death rate of roots",
+    )
+    stem_death_rate: Table = table(
+        unit="d-1",
+        x="development stage",
+        x_unit="-",
+        symbol="RDRSTB",
+        bounds=(0, 1),
+        doc="relative death rate of stems",
+    )
 
     # Water and roots
-    transpiration_factor: Tensor = parameter(1.0, unit="-", symbol="CFET", bounds=(0.5, 1.5), doc="factor of the potential transpiration")
-    depletion_group: Tensor = parameter(unit="-", symbol="DEPNR", bounds=(1, 5), doc="crop group for soil water depletion, 1 sensitive to 5 tolerant")
-    air_ducts: Tensor = parameter(0.0, unit="-", symbol="IAIRDU", switch=True, doc="1: roots have air ducts and do not lack oxygen")
+    transpiration_factor: Tensor = parameter(
+        1.0, unit="-", symbol="CFET", bounds=(0.5, 1.5), doc="factor of the potential transpiration"
+    )
+    depletion_group: Tensor = parameter(
+        unit="-",
+        symbol="DEPNR",
+        bounds=(1, 5),
+        doc="crop group for soil water depletion, 1 sensitive to 5 tolerant",
+    )
+    air_ducts: Tensor = parameter(
+        0.0, unit="-", symbol="IAIRDU", switch=True, doc="1: roots have air ducts and do not lack oxygen"
+    )
     initial_root_depth: Tensor = parameter(unit="m", symbol="RDI", bounds=(0.02, 0.5), doc="rooting depth at the start")
-    root_growth: Tensor = parameter(unit="m d-1", symbol="RRI", bounds=(0.002, 0.06), doc="largest growth of rooting depth")
-    maximum_root_depth: Tensor = parameter(unit="m", symbol="RDMCR", bounds=(0.2, 3), doc="largest rooting depth of the crop")
+    root_growth: Tensor = parameter(
+        unit="m d-1", symbol="RRI", bounds=(0.002, 0.06), doc="largest growth of rooting depth"
+    )
+    maximum_root_depth: Tensor = parameter(
+        unit="m", symbol="RDMCR", bounds=(0.2, 3), doc="largest rooting depth of the crop"
+    )
 
 
 class Lintul5Soil(Record):
     """Soil of LINTUL5. Water contents must increase from air-dry to saturation."""
 
     air_dry: Tensor = parameter(unit="m3 m-3", symbol="SMDRY", bounds=(0, 0.5), doc="water content, air-dry")
-    wilting_point: Tensor = parameter(unit="m3 m-3", symbol="SMW", bounds=(0.01, 0.6), doc="water content at wilting point")
-    field_capacity: Tensor = parameter(unit="m3 m-3", symbol="SMFC", bounds=(0.03, 0.8), doc="water content at field capacity")
+    wilting_point: Tensor = parameter(
+        unit="m3 m-3", symbol="SMW", bounds=(0.01, 0.6), doc="water content at wilting point"
+    )
+    field_capacity: Tensor = parameter(
+        unit="m3 m-3", symbol="SMFC", bounds=(0.03, 0.8), doc="water content at field capacity"
+    )
     saturation: Tensor = parameter(unit="m3 m-3", symbol="SM0", bounds=(0.1, 0.95), doc="water content at saturation")
-    critical_air: Tensor = parameter(unit="m3 m-3", symbol="CRAIRC", bounds=(0.01, 0.3), doc="air content below which roots lack oxygen")
-    initial: Tensor = parameter(unit="m3 m-3", symbol="SMI", bounds=(0.01, 0.9), doc="water content of the rooted zone at the start")
-    initial_lower: Tensor = parameter(unit="m3 m-3", symbol="SMLOWI", bounds=(0.01, 0.9), doc="water content of the zone below at the start")
-    maximum_root_depth: Tensor = parameter(unit="m", symbol="RDMSO", bounds=(0.2, 5), doc="largest rooting depth that the soil permits")
-    runoff_fraction: Tensor = parameter(0.0, unit="-", symbol="RUNFR", bounds=(0, 0.9), doc="share of rain that runs off")
-    evaporation_decline: Tensor = parameter(2.0, unit="-", symbol="CFEV", bounds=(0.5, 5), doc="coefficient of the decline of soil evaporation after rain")
-    percolation: Tensor = parameter(unit="mm d-1", symbol="KSUB", bounds=(0.1, 1000), doc="largest percolation to the subsoil")
+    critical_air: Tensor = parameter(
+        unit="m3 m-3", symbol="CRAIRC", bounds=(0.01, 0.3), doc="air content below which roots lack oxygen"
+    )
+    initial: Tensor = parameter(
+        unit="m3 m-3", symbol="SMI", bounds=(0.01, 0.9), doc="water content of the rooted zone at the start"
+    )
+    initial_lower: Tensor = parameter(
+        unit="m3 m-3", symbol="SMLOWI", bounds=(0.01, 0.9), doc="water content of the zone below at the start"
+    )
+    maximum_root_depth: Tensor = parameter(
+        unit="m", symbol="RDMSO", bounds=(0.2, 5), doc="largest rooting depth that the soil permits"
+    )
+    runoff_fraction: Tensor = parameter(
+        0.0, unit="-", symbol="RUNFR", bounds=(0, 0.9), doc="share of rain that runs off"
+    )
+    evaporation_decline: Tensor = parameter(
+        2.0,
+        unit="-",
+        symbol="CFEV",
+        bounds=(0.5, 5),
+        doc="coefficient of the decline of soil evaporation after rain",
+    )
+    percolation: Tensor = parameter(
+        unit="mm d-1", symbol="KSUB", bounds=(0.1, 1000), doc="largest percolation to the subsoil"
+    )
 
 
 class Lintul5Management(Record):
     """Management of LINTUL5."""
 
-    emerged_at_start: Tensor = parameter(0.0, unit="-", symbol="IDEM", switch=True, doc="1: the crop stands from the run's first day, 0: it emerges by temperature sum from sowing")
-    automatic_irrigation: Tensor = parameter(0.0, unit="-", symbol="IRRI", switch=True, doc="1: irrigation of at most 30 mm on the day after the soil falls below its critical content")
+    emerged_at_start: Tensor = parameter(
+        0.0,
+        unit="-",
+        symbol="IDEM",
+        switch=True,
+        doc="1: the crop stands from the run's first day, 0: it emerges by temperature sum from sowing",
+    )
+    automatic_irrigation: Tensor = parameter(
+        0.0,
+        unit="-",
+        symbol="IRRI",
+        switch=True,
+        doc="1: irrigation of at most 30 mm on the day after the soil falls below its critical content",
+    )
 
 
 class Lintul5Parameters(Record):
@@ -181,10 +402,14 @@ class Lintul5Outputs(Record):
     share_storage: Tensor = output(unit="-", symbol="FSO", doc="fraction of growth above ground to storage organs")
     lai_growth: Tensor = output(unit="d-1", symbol="GLAI", doc="growth of leaf area")
     lai_death: Tensor = output(unit="d-1", symbol="DLAI", doc="death of leaf area")
-    aboveground: Tensor = output(unit="g m-2", symbol="TAGB", doc="dry matter above ground, dead leaves and stems included")
+    aboveground: Tensor = output(
+        unit="g m-2", symbol="TAGB", doc="dry matter above ground, dead leaves and stems included"
+    )
     transpiration_ratio: Tensor = output(unit="-", symbol="TRANRF", doc="actual over potential transpiration")
     water_content: Tensor = output(unit="m3 m-3", symbol="SMACT", doc="water content of the rooted zone")
-    critical_content: Tensor = output(unit="m3 m-3", symbol="SMCR", doc="water content below which transpiration is reduced")
+    critical_content: Tensor = output(
+        unit="m3 m-3", symbol="SMCR", doc="water content below which transpiration is reduced"
+    )
     canopy_demand: Tensor = output(unit="mm d-1", symbol="ETC", doc="potential transpiration of a closed canopy")
     soil_demand: Tensor = output(unit="mm d-1", symbol="ES0", doc="potential evaporation of bare wet soil")
     potential_transpiration: Tensor = output(unit="mm d-1", symbol="TRMAX", doc="potential transpiration")
@@ -199,12 +424,25 @@ class Lintul5Outputs(Record):
 
 
 class Lintul5Drivers(Record):
-    """Drivers of LINTUL5 that follow from weather and site."""
+    """What follows from weather and parameters alone."""
 
-    photoperiod: Tensor = driver(unit="h", symbol="DAYLP", doc="photoperiodic daylength")
-    radiation: Tensor = driver(unit="MJ m-2 d-1", symbol="AVRAD", doc="global radiation, at most 0.80 of extraterrestrial")
+    tmean: Tensor = driver(unit="degC", doc="mean temperature")
+    emergence: Tensor = driver(unit="degC", doc="mean temperature that counts towards emergence")
+    development: Tensor = driver(unit="degC d d-1", symbol="DTSU", doc="daily increase of the temperature sum")
+    photoperiod: Tensor = driver(unit="-", doc="factor of development before anthesis for a sensitive crop")
+    effective: Tensor = driver(unit="degC", doc="mean temperature above the base temperature of juvenile leaf growth")
+    ageing: Tensor = driver(unit="d-1", doc="relative death rate of ageing leaves")
+    par: Tensor = driver(unit="MJ m-2 d-1", symbol="PAR", doc="photosynthetically active radiation")
+    efficiency_factor: Tensor = driver(
+        unit="-", symbol="RTMCO", doc="factor of the radiation use efficiency for temperature and CO2"
+    )
     soil_demand: Tensor = driver(unit="mm d-1", symbol="ES0", doc="potential evaporation of bare wet soil")
-    canopy_demand: Tensor = driver(unit="mm d-1", symbol="ETC", doc="potential transpiration of a closed canopy at the site's CO2")
+    canopy_demand: Tensor = driver(
+        unit="mm d-1", symbol="ETC", doc="potential transpiration of a closed canopy at the site's CO2"
+    )
+    critical_content: Tensor = driver(
+        unit="m3 m-3", symbol="SMCR", doc="water content below which transpiration is reduced"
+    )
 
 
 LEVELS = ("potential", "water")
@@ -260,13 +498,13 @@ def soil_layer(kind: str, top: float, bottom: float) -> Observable:
         return amount if kind == "water" else amount / (1000.0 * (bottom - top))
 
     unit = "mm" if kind == "water" else "m3 m-3"
-    doc = f"{'water' if kind == 'water' else 'mean water content'} of the soil from {100 * top:g} to {100 * bottom:g} cm"
+    doc = (
+        f"{'water' if kind == 'water' else 'mean water content'} of the soil from {100 * top:g} to {100 * bottom:g} cm"
+    )
     return Observable(unit, doc, ("water", "water_lower", "rooted_depth"), compute, check)
 
 
-def potential_growth(
-    efficiency: Tensor, efficiency_factor: Tensor, intercepted_par: Tensor
-) -> Tensor:
+def potential_growth(efficiency: Tensor, efficiency_factor: Tensor, intercepted_par: Tensor) -> Tensor:
     """Growth without stress of water and nutrients, ``RUE * RTMCO * PAR`` [g m-2 d-1]."""
     return efficiency * efficiency_factor * intercepted_par
 
@@ -339,7 +577,9 @@ class Lintul5(Model):
         top, bottom = int(layer["top"]) / 100, int(layer["bottom"]) / 100
         return soil_layer(layer["kind"], top, bottom)
 
-    def drivers(self, weather: Weather, doy: Tensor, site: Site, switches: Switches) -> Lintul5Drivers:
+    def drivers(self, weather: Weather, doy: Tensor, params: Lintul5Parameters, switches: Switches) -> Lintul5Drivers:
+        crop, soil, site = params.crop, params.soil, params.site
+        tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
         _, photoperiod, extraterrestrial = astro.sun(switches, doy, site.latitude)
         radiation = switches.min(0.80 * extraterrestrial, weather.srad * 1e6)
         sunshine = switches.limit(0.0, 1.0, (radiation / extraterrestrial - 0.20) / 0.56)
@@ -354,11 +594,27 @@ class Lintul5(Model):
             site.elevation,
         )
         co2_table = Table(_CO2_TRANSPIRATION.x.to(es0), _CO2_TRANSPIRATION.y.to(es0))
+        etc = et0 * switches.table(co2_table, site.co2)
+        easily_available = soil_water.depletion_fraction(switches, etc, crop.depletion_group)
+        daytime = weather.tmax - 0.25 * (weather.tmax - weather.tmin)
         return Lintul5Drivers(
-            photoperiod=photoperiod,
-            radiation=radiation / 1e6,
+            tmean=tmean,
+            emergence=switches.limit(
+                0.0,
+                crop.emergence_maximum_temperature - crop.emergence_base_temperature,
+                tmean - crop.emergence_base_temperature,
+            ),
+            development=switches.positive(switches.table(crop.development_temperature, tmean)),
+            photoperiod=switches.table(crop.photoperiod_factor, photoperiod),
+            effective=phenology.effective_temperature(switches, tmean, crop.base_temperature),
+            ageing=switches.table(crop.ageing_death_rate, tmean),
+            par=canopy.photosynthetic(radiation / 1e6),
+            efficiency_factor=switches.table(crop.daytime_temperature_factor, daytime)
+            * switches.table(crop.minimum_temperature_factor, weather.tmin)
+            * switches.table(crop.co2_factor, site.co2),
             soil_demand=es0,
-            canopy_demand=et0 * switches.table(co2_table, site.co2),
+            canopy_demand=etc,
+            critical_content=soil_water.critical_content(easily_available, soil.wilting_point, soil.field_capacity),
         )
 
     def initial(self, params: Lintul5Parameters, switches: Switches) -> Lintul5State:
@@ -372,7 +628,7 @@ class Lintul5(Model):
         content = switches.max(soil.wilting_point, switches.min(soil.initial, soil.field_capacity))
         lower = switches.max(soil.wilting_point, switches.min(soil.initial_lower, soil.field_capacity))
         zero = crop.initial_weight * 0.0
-        empty = {name: zero for name in Lintul5State.quantities()}
+        empty = dict.fromkeys(Lintul5State.quantities(), zero)
         return Lintul5State(
             **empty
             | {
@@ -399,32 +655,50 @@ class Lintul5(Model):
         weather, drivers = day.weather, day.drivers
         warm = phenology.ONE_WARM_DAY
         tsum, tsum_before = state.temperature_sum, state.temperature_sum_before
-        tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
 
         # Emergence
-        demergence = day.sown * switches.limit(
-            0.0, crop.emergence_maximum_temperature - crop.emergence_base_temperature, tmean - crop.emergence_base_temperature
-        )
+        demergence = day.sown * drivers.emergence
         emerging = switches.crossed(
             state.emergence_sum, crop.tsum_emergence, warm, demergence, state.emergence_sum_before
         )
         emerged = management.emerged_at_start + (1 - management.emerged_at_start) * emerging
 
         # Development: the stage advances by 1/TSUM1 before anthesis and by 1/TSUM2 after it
-        dtsum = emerged * switches.positive(switches.table(crop.development_temperature, tmean))
+        dtsum = emerged * drivers.development
         flowered = switches.crossed(tsum, crop.tsum_anthesis, warm, dtsum, tsum_before)
-        dtsum = dtsum * phenology.photoperiod_factor(
-            crop.photoperiod_sensitive, flowered, switches.table(crop.photoperiod_factor, drivers.photoperiod)
-        )
+        dtsum = dtsum * phenology.photoperiod_factor(crop.photoperiod_sensitive, flowered, drivers.photoperiod)
         anthesis = switches.crossed(tsum, (1 - crop.initial_stage) * crop.tsum_anthesis, warm, dtsum, tsum_before)
         stage_rate = phenology.stage_rate(anthesis, crop.tsum_anthesis, crop.tsum_maturity)
         warm_stage = phenology.warm_day_of_stage(stage_rate)
         stage, stage_before, dstage = state.stage, state.stage_before, dtsum * stage_rate
-        maturity = switches.crossed(stage, crop.final_stage, warm_stage, dstage, stage_before)
+        mature_leaves, ageing, dying, maturity = switches.crossed_each(
+            stage,
+            (crop.juvenile_stage, crop.ageing_stage, crop.root_stem_death_stage, crop.final_stage),
+            warm_stage,
+            dstage,
+            stage_before,
+        )
         alive = switches.alive(maturity)
+        living = alive * emerged
 
-        def staged(table: Table) -> Tensor:
-            return switches.table_mean(table, stage, dstage, stage_before, warm_stage)
+        # What the stage of development decides
+        extinction, efficiency, roots, leaves, stems, storage, specific, root_death, stem_death = switches.table_means(
+            (
+                crop.extinction,
+                crop.radiation_use_efficiency,
+                crop.fraction_roots,
+                crop.fraction_leaves,
+                crop.fraction_stems,
+                crop.fraction_storage,
+                crop.specific_leaf_area,
+                crop.root_death_rate,
+                crop.stem_death_rate,
+            ),
+            stage,
+            dstage,
+            stage_before,
+            warm_stage,
+        )
 
         # Water balance, with yesterday's canopy and roots
         depth = state.rooted_depth
@@ -434,11 +708,8 @@ class Lintul5(Model):
             crop.transpiration_factor * drivers.canopy_demand * state.interception_before,
             soil_water.SMALLEST_TRANSPIRATION,
         )
-        fraction = soil_water.depletion_fraction(switches, drivers.canopy_demand, crop.depletion_group)
-        critical = soil_water.critical_content(fraction, soil.wilting_point, soil.field_capacity)
-        wet_days = soil_water.wet_days(
-            switches, state.wet_days, content, soil.saturation - soil.critical_air, soil.critical_air
-        )
+        critical = drivers.critical_content
+        wet_days = soil_water.wet_days(switches, state.wet_days, content, soil.saturation, soil.critical_air)
         if self.level == "potential":
             transpiration, ratio = demand, emerged.new_ones(())
         else:
@@ -487,54 +758,39 @@ class Lintul5(Model):
         tabled, carried = soil_water.capped_irrigation(switches, day.irrigation_table + state.irrigation_carried)
 
         # Growth
-        extinction = staged(crop.extinction)
-        par = canopy.photosynthetic(drivers.radiation)
-        intercepted = emerged * par * canopy.interception(extinction, state.lai)
-        efficiency = staged(crop.radiation_use_efficiency)
-        factor = (
-            switches.table(crop.daytime_temperature_factor, weather.tmax - 0.25 * (weather.tmax - weather.tmin))
-            * switches.table(crop.minimum_temperature_factor, weather.tmin)
-            * switches.table(crop.co2_factor, params.site.co2)
-        )
+        intercepted = emerged * drivers.par * canopy.interception(extinction, state.lai)
         nutrient = switches.limit(0.0, 1.0, 1 - crop.nutrient_effect * _NO_NUTRIENT_STRESS**2)
-        potential = self.process("potential_growth", potential_growth)(efficiency, factor, intercepted)
-        growth = alive * potential * switches.min(ratio, nutrient)
+        potential = self.process("potential_growth", potential_growth)(
+            efficiency, drivers.efficiency_factor, intercepted
+        )
+        # The smaller of two factors that rest at 1, written so that a rounded kink is exact at rest.
+        growth = alive * potential * (1 - switches.max(1 - ratio, 1 - nutrient))
 
         # Partitioning: drought shifts growth to the roots
-        roots = staged(crop.fraction_roots)
         shifted = switches.min(roots * partitioning.root_multiplier(switches, ratio), _LARGEST_DROUGHT_ROOTS)
         roots = switches.branch(ratio - 1.0, shifted, roots)
-        leaves = staged(crop.fraction_leaves)
-        stems = staged(crop.fraction_stems)
-        storage = staged(crop.fraction_storage)
         above = (1 - roots) * growth
 
         # Leaf area
-        specific = staged(crop.specific_leaf_area)
-        effective = phenology.effective_temperature(switches, tmean, crop.base_temperature)
-        stage_passed = switches.crossed(stage, crop.juvenile_stage, warm_stage, dstage, stage_before)
         young = phenology.juvenile(
             switches,
-            stage_passed,
+            mature_leaves,
             state.lai,
             crop.juvenile_lai,
             crop.relative_lai_growth,
-            effective,
+            drivers.effective,
             state.effective_before,
         )
-        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, effective) * ratio
+        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, drivers.effective) * ratio
         lai_growth = emerged * (young * alive * exponential + (1 - young) * specific * leaves * above)
 
         # Death
-        ageing = switches.crossed(stage, crop.ageing_stage, warm_stage, dstage, stage_before)
-        ageing = ageing * switches.table(crop.ageing_death_rate, tmean)
+        ageing = ageing * drivers.ageing
         shading = canopy.shading_death(switches, state.lai, crop.critical_lai, crop.shading_death_rate)
         drought = (1 - ratio) * crop.drought_death_rate
-        living = alive * emerged
         death = living * switches.max(switches.max(ageing, shading), drought)
-        dying = living * switches.crossed(stage, crop.root_stem_death_stage, warm_stage, dstage, stage_before)
-        root_death = dying * staged(crop.root_death_rate) * state.roots
-        stem_death = dying * staged(crop.stem_death_rate) * state.stems
+        root_death = living * dying * root_death * state.roots
+        stem_death = living * dying * stem_death * state.stems
 
         # Roots
         moist = switches.step(ratio - _DRY_RATIO, _DRY_RATIO)
@@ -553,7 +809,7 @@ class Lintul5(Model):
             temperature_sum_before=dtsum - tsum_before,
             stage=dstage,
             stage_before=dstage - stage_before,
-            effective_before=effective - state.effective_before,
+            effective_before=drivers.effective - state.effective_before,
             running=1 - state.running,
             lai=lai_growth - death * state.lai,
             leaves=leaves * above - death * state.leaves,
@@ -564,7 +820,7 @@ class Lintul5(Model):
             roots=roots * growth - root_death,
             dead_roots=root_death,
             total_growth=growth,
-            total_par=par,
+            total_par=drivers.par,
             total_intercepted_par=intercepted,
             root_depth=root_growth,
             rooted_depth=state.root_growth_before,
@@ -589,11 +845,11 @@ class Lintul5(Model):
             days_to_maturity=1 - maturity,
         )
         outputs = Lintul5Outputs(
-            tmean=tmean,
+            tmean=drivers.tmean,
             growth=growth,
             intercepted_par=intercepted,
             efficiency=efficiency,
-            efficiency_factor=factor,
+            efficiency_factor=drivers.efficiency_factor,
             share_roots=roots,
             share_leaves=leaves,
             share_stems=stems,

@@ -42,7 +42,8 @@ class Day(Record):
     """Everything that a model may know of a day beside its states and parameters."""
 
     weather: Weather = driver(unit="", doc="weather of the day")
-    drivers: Any = driver(unit="", doc="drivers derived from weather and site alone (the model's own record)")
+    drivers: Any = driver(unit="", doc="what follows from weather and parameters alone (the model's own record)")
+    doy: Tensor = driver(unit="d", symbol="DOY", doc="day of year")
     time: Tensor = driver(unit="d", symbol="TIME", doc="day number; 1 = 1 January of the year of the run's first day")
     sown: Tensor = driver(unit="-", doc="1 from the day of sowing on, else 0")
     irrigation: Tensor = driver(unit="mm", doc="dated irrigation of the day")
@@ -153,8 +154,12 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def drivers(self, weather: Weather, doy: Tensor, site: Any, switches: Switches) -> Any:
-        """Drivers that follow from weather, day of year and site alone; elementwise, so any shape."""
+    def drivers(self, weather: Weather, doy: Tensor, params: Any, switches: Switches) -> Any:
+        """What follows from weather, day of year and parameters, without any state.
+
+        Elementwise, so of any shape: the engine computes it for a block of days at once, ``[days, 1]`` or
+        ``[days, B]``.
+        """
 
     @abstractmethod
     def initial(self, params: Any, switches: Switches) -> Any:

@@ -18,9 +18,7 @@ PI = 3.1415926
 _TWILIGHT = 4.0
 
 
-def sun(
-    switches: Switches, doy: Tensor, latitude: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def sun(switches: Switches, doy: Tensor, latitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Daylength, photoperiodic daylength and extraterrestrial radiation of a day.
 
     Parameters

@@ -82,7 +82,11 @@ class Overflow(NamedTuple):
 
 
 def overflow(
-    switches: Switches, surplus: Tensor, above_capacity: Tensor, above_saturation: Tensor, maximum_drainage: Tensor
+    switches: Switches,
+    surplus: Tensor,
+    above_capacity: Tensor,
+    above_saturation: Tensor,
+    maximum_drainage: Tensor,
 ) -> Overflow:
     """Drainage and runoff of LINTUL2.
 
@@ -108,6 +112,9 @@ SMALLEST_TRANSPIRATION = 1e-3
 """Lower limit of LINTUL5's potential transpiration [mm d-1]."""
 LONGEST_WET = 4.0
 """Days of oxygen shortage after which its effect is full [d]."""
+# Share of the critical air content over which the count of wet days is reset: wider, and a soil that hovers about
+# its limit (wet clay) never starts anew, which biases its yield by 1.5 %.
+_WET_SCALE = 0.2
 _WETTING_RAIN = 5.0
 # Scale of the amount that restarts soil evaporation [mm]: narrow, or the drying between rains is lost.
 _WETTING_SCALE = 1.0
@@ -146,13 +153,22 @@ def critical_content(fraction: Tensor, wilting_point: Tensor, field_capacity: Te
     return (1 - fraction) * (field_capacity - wilting_point) + wilting_point
 
 
-def wet_days(switches: Switches, days: Tensor, content: Tensor, limit: Tensor, scale: Tensor) -> Tensor:
-    """Days of oxygen shortage after today: one more, at most 4, if the soil is wetter than `limit`, else 0 [d]."""
-    return switches.step(content - limit, scale) * switches.min(days + 1.0, LONGEST_WET)
+def wet_days(switches: Switches, days: Tensor, content: Tensor, saturation: Tensor, critical_air: Tensor) -> Tensor:
+    """Days of oxygen shortage after today [d].
+
+    One more, at most 4, if the air content is not above the critical one, else 0.
+    """
+    shortage = switches.step(content - (saturation - critical_air), _WET_SCALE * critical_air)
+    return shortage * switches.min(days + 1.0, LONGEST_WET)
 
 
 def oxygen_factor(
-    switches: Switches, days: Tensor, content: Tensor, saturation: Tensor, critical_air: Tensor, air_ducts: Tensor
+    switches: Switches,
+    days: Tensor,
+    content: Tensor,
+    saturation: Tensor,
+    critical_air: Tensor,
+    air_ducts: Tensor,
 ) -> Tensor:
     """Reduction of transpiration by lack of oxygen, RWET [-]; 1 for roots with air ducts.
 

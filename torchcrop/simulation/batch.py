@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from torchcrop.functions.switches import Switches
-from torchcrop.functions.tables import Table
+from torchcrop.functions.tables import Shelf, Table
 from torchcrop.models.model import Day, Model, Site, Weather
 from torchcrop.quantities import Record, nearest
 from torchcrop.simulation.seasons import Season, Station
@@ -101,7 +100,9 @@ def batch_size(tree: Any, names: str) -> int | None:
             continue
         for shape in shapes:
             if len(shape) > 1:
-                raise ValueError(f"{name} has shape {tuple(shape)}; a value is a scalar or one number per simulation, [B]")
+                raise ValueError(
+                    f"{name} has shape {tuple(shape)}; a value is a scalar or one number per simulation, [B]"
+                )
             if len(shape) == 1 and shape[0] != 1:
                 if found is not None and found[1] != shape[0]:
                     raise ValueError(f"{name} has a batch of {shape[0]}, but {found[0]} has one of {found[1]}")
@@ -118,12 +119,17 @@ def _named_values(tree: Any, prefix: str) -> Any:
 
 
 def prepare_tables(params: Any) -> Any:
-    """Compute the slopes of all tables once, for all days of a run."""
-
-    def prepare(value: Any) -> Any:
-        return value.prepared() if isinstance(value, Table) else value
-
-    return pytree.tree_map(prepare, params, is_leaf=lambda v: isinstance(v, Table))
+    """Compute the slopes of all tables once, for all days of a run; tables of one abscissa are read together."""
+    new: dict[str, Any] = {}
+    shelves: dict[str, list[str]] = {}
+    for name, value in params.items():
+        if isinstance(value, Record):
+            new[name] = prepare_tables(value)
+        elif isinstance(value, Table):
+            shelves.setdefault(params.quantities()[name].x, []).append(name)
+    for names in shelves.values():
+        new.update(zip(names, Shelf.prepare([getattr(params, name) for name in names]), strict=True))
+    return params.replace(**new)
 
 
 def assemble_parameters(
@@ -145,9 +151,13 @@ def assemble_parameters(
     """
     kinds = {name: q.record for name, q in model.Parameters.quantities().items()}
     crop_kind, soil_kind, management_kind = kinds["crop"], kinds["soil"], kinds["management"]
-    assert crop_kind is not None and soil_kind is not None and management_kind is not None
+    assert crop_kind is not None
+    assert soil_kind is not None
+    assert management_kind is not None
     if not isinstance(crop, crop_kind):
-        raise TypeError(f"{model.name} needs a {crop_kind.__name__}, got a {type(crop).__name__}: choose a crop made for it")
+        raise TypeError(
+            f"{model.name} needs a {crop_kind.__name__}, got a {type(crop).__name__}: choose a crop made for it"
+        )
     if not soil_kind.quantities():
         soil = soil_kind()
     elif soil is None:
@@ -262,7 +272,7 @@ class Forcing:
         seasons: Sequence[Season],
         calendar: Calendar,
         params: Any,
-        scenario: Mapping[str, Any],
+        scenario: Mapping[str, Tensor],
         events: Mapping[str, Tensor],
         switches: Switches,
         size: int,
@@ -272,11 +282,9 @@ class Forcing:
         self.model, self.switches, self.size = model, switches, size
         self.dtype, self.device = dtype, device
         self.days = calendar.days
-        self.modifiers = {
-            name: torch.as_tensor(value, dtype=dtype, device=device) for name, value in scenario.items() if name != "co2"
-        }
+        self.modifiers = {name: value for name, value in scenario.items() if name != "co2"}
         self._stations(seasons, calendar)
-        self._drivers(params, len(seasons))
+        self.params = params
         self._events(model, seasons, calendar, events)
 
     # Stations are laid end to end; `base` is the place of each simulation's first day.
@@ -296,8 +304,6 @@ class Forcing:
         base = [places[id(s.station)] + (s.start - s.station.first).days for s in seasons]
         time = [float(s.start.timetuple().tm_yday) for s in seasons]
         sown = [0.0 if s.sowing is None else float((s.sowing - s.start).days) for s in seasons]
-        self.station_days = [s.days for s in stations]
-        self.station_of = [next(i for i, s in enumerate(stations) if s is season.station) for season in seasons]
         # One calendar for all: the day is a view, not a gather.
         self.shared = len(set(base)) == 1
         self.base_number = base[0]
@@ -307,38 +313,7 @@ class Forcing:
         self.sown = torch.tensor(_one_if_equal(sown), dtype=self.dtype, device=self.device)
         self.all_sown = all(s <= 0 for s in sown)
 
-    def _drivers(self, params: Any, seasons: int) -> None:
-        """Compute derived drivers once per station, if neither scenario nor site differ within a station."""
-        self.site = params.site
-        self.derived: Any = None
-        if self.modifiers:
-            return
-        expanded = {}
-        counts = torch.tensor(self.station_days, device=self.device)
-        for name, value in self.site.items():
-            if value.dim() == 0:
-                expanded[name] = value
-                continue
-            if value.shape[0] != seasons or value.requires_grad or seasons == 1:
-                return
-            per_station = []
-            for i in range(len(self.station_days)):
-                mine = value[[b for b in range(seasons) if self.station_of[b] == i]]
-                if not bool((mine == mine[0]).all()):
-                    return
-                per_station.append(mine[0])
-            expanded[name] = torch.repeat_interleave(torch.stack(per_station), counts)
-        weather = Weather(**dict(zip(self.names, self.table[:-1], strict=True)))
-        derived = self.model.drivers(weather, self.table[-1], Site(**expanded), self.switches)
-        kind = type(derived)
-        if kind.quantities():
-            values = [value.expand(self.table.shape[1]) for _, value in derived.items()]
-            self.table = torch.cat([self.table, torch.stack(values)])
-        self.derived = kind
-
-    def _events(
-        self, model: Model, seasons: Sequence[Season], calendar: Calendar, given: Mapping[str, Tensor]
-    ) -> None:
+    def _events(self, model: Model, seasons: Sequence[Season], calendar: Calendar, given: Mapping[str, Tensor]) -> None:
         self.events: dict[str, Tensor] = {}
         dense: dict[str, np.ndarray] = {}
         for b, season in enumerate(seasons):
@@ -355,10 +330,9 @@ class Forcing:
         for kind, array in dense.items():
             same = (array == array[:, :1]).all()
             self.events[kind] = torch.tensor(array[:, 0] if same else array, dtype=self.dtype, device=self.device)
-        for kind, tensor in given.items():
+        for kind, amounts in given.items():
             self._listened(model, kind, "events: ")
-            value = torch.as_tensor(tensor, device=self.device).to(self.dtype)
-            value = value[None] if value.dim() == 1 else value
+            value = amounts[None] if amounts.dim() == 1 else amounts
             if value.dim() != 2 or value.shape[0] not in (1, self.size) or value.shape[1] != calendar.days:
                 raise ValueError(
                     f"events: {kind} has shape {tuple(value.shape)}; expected [B, T] = [{self.size}, {calendar.days}]"
@@ -374,31 +348,56 @@ class Forcing:
         if kind in model.listens:
             return
         known = ", ".join(sorted(model.listens)) or "no events"
-        raise ValueError(f"{where}{model.name} does not act on {kind!r}{nearest(kind, model.listens)}; it acts on {known}")
+        raise ValueError(
+            f"{where}{model.name} does not act on {kind!r}{nearest(kind, model.listens)}; it acts on {known}"
+        )
 
-    def day(self, t: int) -> Day:
-        """Drivers and events of row `t`; tensors are scalars where all simulations share them, else [B]."""
+    def block(self, start: int, days: int) -> list[Day]:
+        """Rows `start` to `start + days`: what follows from weather and parameters alone, computed for all at once.
+
+        Tensors are ``[1]`` where all simulations share them, else ``[B]``.
+        """
+        rows = torch.arange(start, start + days, device=self.device)
         if self.shared:
-            row = self.table[:, self.base_number + min(t, self.days - 1)]
+            first = self.base_number + start
+            values = self.table[:, first : first + days, None]
         else:
-            row = self.table[:, torch.minimum(self.base + t, self.last)]
-        values = row.unbind(0)
-        n = len(self.names)
-        weather = Weather(**dict(zip(self.names, values[:n], strict=True)))
+            values = self.table[:, torch.minimum(self.base + rows[:, None], self.last)]
+        *raw, doy = values.unbind(0)
+        weather = Weather(**dict(zip(self.names, raw, strict=True)))
         if self.modifiers:
             weather = self._modified(weather)
-        if self.derived is None:
-            drivers = self.model.drivers(weather, values[n], self.site, self.switches)
-        else:
-            drivers = self.derived._rebuild(values[n + 1 :], None)
-        zero = self.table.new_zeros(())
-        return Day(
-            weather=weather,
-            drivers=drivers,
-            time=self.time + float(t),
-            sown=zero + 1.0 if self.all_sown else (self.sown <= t).to(self.dtype),
-            **{kind: self.events[kind][t] if kind in self.events else zero for kind in EVENT_KINDS},
-        )
+        drivers = self.model.drivers(weather, doy, self.params, self.switches)
+        time = self.time + rows[:, None].to(self.dtype)
+        sown = (self.sown <= rows[:, None]).to(self.dtype)
+        zero = self.table.new_zeros(days, 1)
+        events = {}
+        for kind in EVENT_KINDS:
+            amounts = self.events[kind][start : start + days] if kind in self.events else zero
+            events[kind] = amounts[:, None] if amounts.dim() == 1 else amounts
+        return [
+            Day(
+                weather=Weather._rebuild(today[0], None),
+                drivers=type(drivers)._rebuild(today[1], None),
+                doy=today[2],
+                time=today[3],
+                sown=today[4],
+                **dict(zip(EVENT_KINDS, today[5:], strict=True)),
+            )
+            for today in zip(
+                _by_day(weather, days),
+                _by_day(drivers, days),
+                doy.unbind(0),
+                time.unbind(0),
+                sown.unbind(0),
+                *(events[kind].unbind(0) for kind in EVENT_KINDS),
+                strict=True,
+            )
+        ]
+
+    def driven(self, day: Day, params: Any) -> Day:
+        """The same day with drivers of other parameters (those of a module, which change by the day)."""
+        return day.replace(drivers=self.model.drivers(day.weather, day.doy, params, self.switches))
 
     def _modified(self, weather: Weather) -> Weather:
         m = self.modifiers
@@ -406,10 +405,21 @@ class Forcing:
         new: dict[str, Tensor] = {}
         if shift is not None:
             new["tmin"], new["tmax"] = weather.tmin + shift, weather.tmax + shift
-        for name, target in (("rain", "rain"), ("radiation", "srad"), ("wind", "wind"), ("vapour_pressure", "vap")):
+        for name, target in (
+            ("rain", "rain"),
+            ("radiation", "srad"),
+            ("wind", "wind"),
+            ("vapour_pressure", "vap"),
+        ):
             if name in m:
                 new[target] = getattr(weather, target) * m[name]
         return weather.replace(**new)
+
+
+def _by_day(record: Record, days: int) -> list[tuple[Tensor, ...]]:
+    """Values of a record by day, in the order of its fields."""
+    columns = [value.expand(days, *value.shape[1:]).unbind(0) for _, value in record.items()]
+    return list(zip(*columns, strict=True)) if columns else [()] * days
 
 
 def _days_of_year(station: Station) -> np.ndarray:

@@ -21,8 +21,9 @@ from torchcrop.simulation.batch import Forcing
 
 __all__ = ["Recording", "integrate"]
 
-# Days between two looks at whether every simulation has ended; a look costs a synchronisation on a GPU.
-_LOOK_EVERY = 8
+# Days of a block: drivers are computed for a block at once, and between blocks the loop looks at whether every
+# simulation has ended (which costs a synchronisation on a GPU).
+_LOOK_EVERY = 16
 
 _REDUCTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "max": lambda so_far, value, live: torch.where(live > 0, torch.maximum(so_far, value), so_far),
@@ -91,6 +92,7 @@ def integrate(
     switches: Switches,
     recording: Recording,
     modules: Mapping[tuple[str, ...], torch.nn.Module],
+    initial: Mapping[str, Tensor],
     checkpoint: int | None = None,
 ) -> Integration:
     """Run a model over its season.
@@ -110,12 +112,15 @@ def integrate(
         What to keep.
     modules : mapping
         Parameters given as `nn.Module`, by path: evaluated every day as ``module(state, day)``.
+    initial : mapping of str to Tensor
+        Initial states in place of the model's own, scalars or ``[B]``.
     checkpoint : int, optional
         Recompute, in the backward pass, from states kept every so many days.
     """
     size, days = forcing.size, forcing.days
     first = model.initial(_with_modules(params, modules, None, None), switches)
     like = forcing.table
+    first = first.replace(**{name: value.to(like) for name, value in initial.items()})
     states = torch.stack([_full(value, size, like) for _, value in first.items()])
     same = len(set(lengths)) == 1
     length = torch.tensor(lengths[0] if same else list(lengths), device=like.device)
@@ -172,8 +177,8 @@ class _Loop:
     def block(self, carry: _Carry, start: int, days: int) -> tuple[_Carry, Tensor]:
         """Advance `days` days from row `start`; also give the rows to keep, ``[days, n, B]``."""
         kept = []
-        for t in range(start, start + days):
-            carry, row = self.day(carry, t)
+        for t, day in enumerate(self.forcing.block(start, days), start):
+            carry, row = self.day(carry, t, day)
             kept.append(row)
         return carry, torch.stack(kept)
 
@@ -182,12 +187,14 @@ class _Loop:
         carry, daily = self.block(_unflat(flat), start, days)
         return (*_flat(carry), daily)
 
-    def day(self, carry: _Carry, t: int) -> tuple[_Carry, Tensor]:
+    def day(self, carry: _Carry, t: int, day: Day) -> tuple[_Carry, Tensor]:
         """Evaluate one day and advance."""
         model, switches = self.model, self.switches
         state = model.State._rebuild(carry.states.unbind(0), None)
-        day = self.forcing.day(t)
-        params = _with_modules(self.params, self.modules, state, day)
+        params = self.params
+        if self.modules:
+            params = _with_modules(params, self.modules, state, day)
+            day = self.forcing.driven(day, params)
         rates, outputs = model.rates(state, day, params, switches)
         live = carry.live
         row = self._row(state, outputs, live)
@@ -247,9 +254,7 @@ def _unflat(flat: Sequence[Tensor]) -> _Carry:
     return _Carry(flat[0], flat[1], flat[2], flat[3], tuple(flat[4:]))
 
 
-def _with_modules(
-    params: Any, modules: Mapping[tuple[str, ...], torch.nn.Module], state: Any, day: Day | None
-) -> Any:
+def _with_modules(params: Any, modules: Mapping[tuple[str, ...], torch.nn.Module], state: Any, day: Day | None) -> Any:
     """Put the day's values of parameters that are modules in their place."""
     for (record, name), module in modules.items():
         inner = getattr(params, record)

@@ -155,7 +155,11 @@ class Run:
                 attributes = _attributes(quantities[name]) | {"long_name": f"at the end: {quantities[name].doc}"}
                 variables[f"final_{name}"] = (("sim",), self.final[name].detach().cpu().numpy(), attributes)
         for name, value in self.dates.items():
-            attributes = {"long_name": f"day of {name}", "unit": "d", "comment": "days from the run's first day"}
+            attributes = {
+                "long_name": f"day of {name}",
+                "unit": "d",
+                "comment": "days from the run's first day",
+            }
             variables[name + "_day"] = (("sim",), value.detach().cpu().numpy(), attributes)
         coordinates: dict[str, Any] = {
             "sim": np.arange(size),
@@ -189,9 +193,11 @@ class Run:
         table: dict[str, Any] = {}
         for key in sorted({k for label in self.labels for k in label}):
             table[key] = [label.get(key, "") for label in self._all_labels()]
-        starts = list(self.calendar.starts) if len(self.calendar.starts) == len(self) else [
-            self.calendar.starts[0]
-        ] * len(self)
+        starts = (
+            list(self.calendar.starts)
+            if len(self.calendar.starts) == len(self)
+            else [self.calendar.starts[0]] * len(self)
+        )
         table["start"] = starts
         table["days"] = self.rows.detach().cpu().numpy().astype(int)
         for name, value in self.dates.items():

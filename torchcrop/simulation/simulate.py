@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchcrop.functions.switches import Hard, Switches
 from torchcrop.models.model import Model, Observable
-from torchcrop.quantities import Record, nearest
+from torchcrop.quantities import Record, is_wrapped, nearest
 from torchcrop.simulation.batch import (
     SCENARIO,
     Calendar,
@@ -60,6 +60,7 @@ def simulate(
     outputs: Sequence[str] | None = None,
     scenario: Mapping[str, Any] | None = None,
     events: Mapping[str, Tensor] | None = None,
+    initial: Mapping[str, Any] | None = None,
     checkpoint: int | None = None,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
@@ -93,6 +94,9 @@ def simulate(
         ``radiation``, ``wind`` and ``vapour_pressure`` (factors).
     events : mapping of str to Tensor, optional
         Amounts by day, ``[B, T]`` or ``[T]``, added to the seasons' own: ``{"irrigation": tensor}`` [mm].
+    initial : mapping, optional
+        States at the start of the first day in place of the model's own, by name or symbol, numbers or ``[B]``:
+        ``{"water": 40.0}``. With the `final` of a run that ended on this season's first day, that run goes on.
     checkpoint : int, optional
         In the backward pass, recompute from states kept every so many days: less memory, more time.
     dtype : torch.dtype
@@ -118,25 +122,25 @@ def simulate(
         raise TypeError(f"model is {model!r}; expected a model value such as Lintul5(level='water')")
     switches = Hard() if switches is None else switches
     seasons = _seasons(experiment, weather, management)
-    scenario = _checked_scenario(scenario or {})
     device = torch.device(device)
+    scenario = _checked_scenario(scenario or {}, dtype, device)
+    applied = {kind: torch.as_tensor(value, dtype=dtype, device=device) for kind, value in (events or {}).items()}
+    first = _states(model, initial or {}, dtype, device)
+    if checkpoint is not None and checkpoint < 1:
+        raise ValueError(f"checkpoint is {checkpoint}; expected a number of days, at least 1, or None")
     calendar = Calendar.of(seasons)
 
     assembled = assemble_parameters(model, crop, seasons, soil, site, scenario)
     modules = _modules(assembled)
     params = prepare_tables(assembled.to(device=device, dtype=dtype))
-    size = _size(len(seasons), batch_size(params, model.name), scenario, events or {})
-    if len(seasons) != size:
-        calendar = Calendar([calendar.starts[0]], [calendar.lengths[0]])
+    size = _size(len(seasons), batch_size(params, model.name), scenario, applied, first)
 
     recording, observables = _recording(model, outputs)
     for observable in observables:
         if observable.check is not None:
             observable.check(params)
-    forcing = Forcing(
-        model, seasons, calendar, params, scenario, events or {}, switches, size, dtype, device
-    )
-    result = integrate(model, params, forcing, calendar.lengths, switches, recording, modules, checkpoint)
+    forcing = Forcing(model, seasons, calendar, params, scenario, applied, switches, size, dtype, device)
+    result = integrate(model, params, forcing, calendar.lengths, switches, recording, modules, first, checkpoint)
     final = result.final
     return Run(
         model=model,
@@ -185,12 +189,21 @@ def _seasons(experiment: Any, weather: Any, management: Any) -> list[Season]:
     return found
 
 
-def _checked_scenario(scenario: Mapping[str, Any]) -> Mapping[str, Any]:
-    for name in scenario:
+def _checked_scenario(scenario: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    values = {}
+    for name, value in scenario.items():
         if name not in SCENARIO:
             offered = "; ".join(f"{k}: {what}, {how}" for k, (what, how) in SCENARIO.items())
             raise KeyError(f"scenario has no {name!r}{nearest(name, SCENARIO)}; it has {offered}")
-    return scenario
+        values[name] = _one_per_simulation(f"scenario {name}", value, dtype, device)
+    return values
+
+
+def _one_per_simulation(what: str, value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    tensor = torch.as_tensor(value, dtype=dtype, device=device)
+    if tensor.dim() > 1:
+        raise ValueError(f"{what} has shape {tuple(tensor.shape)}; expected a scalar or one number per simulation, [B]")
+    return tensor
 
 
 def _modules(params: Any) -> dict[tuple[str, ...], torch.nn.Module]:
@@ -202,19 +215,44 @@ def _modules(params: Any) -> dict[tuple[str, ...], torch.nn.Module]:
     }
 
 
-def _size(seasons: int, batch: int | None, scenario: Mapping[str, Any], events: Mapping[str, Tensor]) -> int:
+def _states(model: Model, initial: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """Given initial states by their readable names."""
+    states: dict[str, Tensor] = {}
+    known = model.State.quantities()
+    for spelled, value in initial.items():
+        name = next((n for n, q in known.items() if spelled.lower() in q.spellings()), None)
+        if name is None:
+            spellings = [s for q in known.values() for s in q.spellings()]
+            raise KeyError(f"initial: {model.name} has no state {spelled!r}{nearest(spelled, spellings)}")
+        if name in states:
+            raise ValueError(f"initial: {spelled!r} gives the state {name} a second time")
+        states[name] = _one_per_simulation(f"initial {spelled}", value, dtype, device)
+    return states
+
+
+def _size(
+    seasons: int,
+    batch: int | None,
+    scenario: Mapping[str, Tensor],
+    events: Mapping[str, Tensor],
+    initial: Mapping[str, Tensor],
+) -> int:
     """Size of the batch; all sizes must agree or be 1."""
     sizes = {"seasons": seasons, "the batched parameters": batch or 1}
     for name, value in scenario.items():
-        if torch.as_tensor(value).dim() == 1:
+        if value.dim() == 1:
             sizes[f"scenario {name}"] = len(value)
     for name, value in events.items():
-        if torch.as_tensor(value).dim() == 2:
+        if value.dim() == 2:
             sizes[f"events {name}"] = value.shape[0]
+    for name, value in initial.items():
+        if value.dim() == 1:
+            sizes[f"initial {name}"] = len(value)
     large = {name: n for name, n in sizes.items() if n != 1}
     if len(set(large.values())) > 1:
         raise ValueError(
-            "the batch is ambiguous: " + ", ".join(f"{name} give {n}" for name, n in large.items())
+            "the batch is ambiguous: "
+            + ", ".join(f"{name} give {n}" for name, n in large.items())
             + "; each must be 1 or the same number"
         )
     return next(iter(large.values()), 1)
@@ -245,16 +283,16 @@ def _recording(model: Model, outputs: Sequence[str] | None) -> tuple[Recording, 
     return Recording(tuple(daily), tuple(reduced)), observables
 
 
-def _origins(crop: Record, seasons: Sequence[Season], scenario: Mapping[str, Any]) -> dict[str, Any]:
+def _origins(crop: Record, seasons: Sequence[Season], scenario: Mapping[str, Tensor]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     named = getattr(crop, "provenance", None)
     if named:
-        found["crop"] = str(dict(named).get("name", ""))
+        found["crop"] = named.name
     stations = {id(s.station): s.station for s in seasons}
     found["weather"] = "; ".join(s.name for s in stations.values())
     for station in stations.values():
         for key, value in station.attributes.items():
             found[f"weather_{key}"] = str(value)
     for name, value in scenario.items():
-        found[f"scenario_{name}"] = torch.as_tensor(value).tolist() if not isinstance(value, float | int) else value
+        found[f"scenario_{name}"] = f"tensor{list(value.shape)}" if is_wrapped(value) else value.tolist()
     return found

@@ -1,0 +1,125 @@
+"""The registry: which benchmarks there are, and our own cases in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.clock import Call, Season, Setting
+from benchmarks.contenders import REPOSITORY, Contender, Own, Peer
+from benchmarks.peers import make_env
+
+PEER_NAME = f"{make_env.PEER} {make_env.VERSION}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """One question, asked of several contenders.
+
+    Attributes
+    ----------
+    name : str
+        Name for ``--only`` and for results.
+    title : str
+        One line above the table.
+    contenders : sequence of Contender
+        Who takes part, in the order of the table.
+    reference : str
+        Name of the contender to which ratios refer.
+    settings : sequence of Setting
+        What is timed.
+    """
+
+    name: str
+    title: str
+    contenders: Sequence[Contender]
+    reference: str
+    settings: Sequence[Setting]
+
+
+def our_package() -> Any:
+    """Import our package and make sure that it is ours: a peer on the index has the same name.
+
+    Raises
+    ------
+    RuntimeError
+        If the package found lies outside this repository.
+    """
+    import torch
+
+    import torchcrop
+
+    where = Path(str(torchcrop.__file__)).resolve()
+    if not where.is_relative_to(REPOSITORY) or ".envs" in where.parts:
+        raise RuntimeError(f"expected our torchcrop from {REPOSITORY}, found {where}: install this checkout")
+    torch.set_num_threads(1)
+    return torchcrop
+
+
+def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season) -> Call:
+    """Our LINTUL5 at the water-limited level, eager back end.
+
+    Same season, soil (``lintul5_p1``), crop preset, lanes and gradient as ``peers/torchcrop_111.py``.
+
+    Parameters
+    ----------
+    B : int
+        Simulations side by side; lane b multiplies each of ``clock.GRADIENT_SYMBOLS`` by
+        ``clock.lane_factors(B)[b]``.
+    backward : bool
+        Also the gradient of the final storage-organ dry matter, summed over the batch, with respect to
+        ``clock.GRADIENT_SYMBOLS``, each [B]; a forward run records no graph.
+    dtype : str
+        ``float32`` or ``float64``.
+    switches : str
+        ``smooth`` for ``Smooth()``, ``hard`` for ``Hard()``.
+    season : Season
+        Weather file, start, days, site; days come from ``clock.read_weather(season)``.
+
+    Returns
+    -------
+    Call
+        No argument, returns a ``clock.Outcome`` of plain numbers. What a user does once (reading files,
+        building records and weather tensors) belongs before it; what a user does for every run belongs in it.
+    """
+    # To be finished with the public API:
+    #   tc = our_package()
+    #   run = tc.simulate(tc.Lintul5(level="water"), crop, weather=..., management=..., outputs=[...],
+    #                     soil=tc.load_soil("lintul5_p1"), switches=tc.Smooth() or tc.Hard(), dtype=...)
+    # Per day it may compute less than the peer, which has no way to leave N, P and K out: README.md says so.
+    raise NotImplementedError("ours_eager waits for tc.simulate")
+
+
+TORCHCROP_111 = Peer(
+    name=PEER_NAME,
+    python=make_env.env_python(),
+    program=Path(make_env.__file__).with_name("torchcrop_111.py"),
+    make="python -m benchmarks.peers.make_env",
+)
+
+
+def grid(
+    batch: Sequence[int] = (1, 100),
+    dtype: Sequence[str] = ("float32", "float64"),
+    switches: Sequence[str] = ("smooth", "hard"),
+    backward: Sequence[bool] = (False, True),
+) -> tuple[Setting, ...]:
+    """Return every combination as a setting."""
+    return tuple(
+        Setting(batch=b, backward=w, dtype=d, switches=s)
+        for b, d, s, w in itertools.product(batch, dtype, switches, backward)
+    )
+
+
+BENCHMARKS: tuple[Benchmark, ...] = (
+    Benchmark(
+        name="lintul5_water",
+        title="LINTUL5, water-limited, one season of maize on the CPU",
+        contenders=(Own("ours, eager", ours_eager), TORCHCROP_111),
+        reference=PEER_NAME,
+        settings=grid(),
+    ),
+)

@@ -1,0 +1,250 @@
+"""Derivatives against differences: every continuous parameter of a model, for the outputs that people fit.
+
+A point is the values of all parameters by (record, name); a table stands for its ordinates. The perturbed runs of a
+matrix are lanes of one batch, so that it costs a few simulations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from tests.trials import Trial
+from torchcrop.functions.switches import Smooth, Switches
+from torchcrop.functions.tables import Table
+from torchcrop.quantities import Quantity, Record
+from torchcrop.simulation.batch import assemble_parameters
+from torchcrop.simulation.run import Run
+from torchcrop.simulation.simulate import simulate
+
+STEPS = (1e-5, 3e-5, 1e-6)
+"""Relative steps of central differences: the one that resolves an event, and its neighbours."""
+TOLERANCE = 1e-4
+
+Key = tuple[str, str]
+Point = dict[Key, Tensor]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number that can be perturbed: a scalar parameter or an ordinate of a table."""
+
+    key: Key
+    symbol: str
+    ordinate: int | None
+    scale: float
+
+    @property
+    def label(self) -> str:
+        return self.symbol if self.ordinate is None else f"{self.symbol}[{self.ordinate}]"
+
+
+# --- a trial as a function of its parameters ------------------------------------------------------------
+
+
+def parameters(trial: Trial) -> Record:
+    """All parameters of a trial, as its model sees them."""
+    return assemble_parameters(trial.model, trial.crop, [trial.season], trial.season.soil, None, {})
+
+
+def continuous(trial: Trial) -> dict[Key, Quantity]:
+    """Declarations of all parameters that are not switches."""
+    records = parameters(trial).items()
+    return {(r, n): q for r, record in records for n, q in record.quantities().items() if q.kind != "switch"}
+
+
+def presets(trial: Trial) -> Point:
+    """The values of a trial's parameters."""
+    values = parameters(trial)
+    found = {}
+    for record, name in continuous(trial):
+        value = getattr(getattr(values, record), name)
+        found[record, name] = (value.y if isinstance(value, Table) else value).detach()
+    return found
+
+
+def outputs_of(trial: Trial) -> tuple[str, ...]:
+    """What is differentiated: yield, max LAI, dates of anthesis and maturity, and transpiration if the model has it."""
+    names = ("yield", "max LAI", "anthesis", "maturity")
+    return names if trial.model.name == "LINTUL1" else (*names, "transpiration")
+
+
+def run_at(trial: Trial, point: Point, switches: Switches) -> Run:
+    """Simulate a trial with other values, ``[]`` or ``[B]`` each (of the management ``[B]`` without gradients)."""
+
+    def part(record: str) -> Point:
+        return {name: value for (r, name), value in point.items() if r == record}
+
+    def changed(old: Record | None) -> Record | None:
+        if old is None:
+            return None
+        values = part("crop" if old is trial.crop else "soil")
+        tables = {n: getattr(old, n) for n, q in old.quantities().items() if q.kind == "table"}
+        return old.replace(**{n: tables[n].replace(y=v) if n in tables else v for n, v in values.items()})
+
+    crop, soil = changed(trial.crop), changed(trial.season.soil)
+    assert crop is not None
+    return simulate(
+        trial.model,
+        crop,
+        _seasons(trial, part("management")),
+        soil=soil,
+        site=part("site"),
+        switches=switches,
+        outputs=["max(lai)"],
+    )
+
+
+def _seasons(trial: Trial, management: Point) -> list:
+    """One season, or one per lane if a value of the management differs among lanes."""
+    size = max((len(v) for v in management.values() if v.dim() == 1), default=0)
+    season, given = trial.season, dict(trial.season.management)
+    if not size:
+        return [replace(season, management=given | management)]
+    columns = {name: value.expand(size).tolist() for name, value in management.items()}
+    made: dict[tuple[float, ...], object] = {}
+    for values in zip(*columns.values(), strict=True):
+        if values not in made:
+            made[values] = replace(season, management=given | dict(zip(columns, values, strict=True)))
+    return [made[values] for values in zip(*columns.values(), strict=True)]
+
+
+def evaluate(trial: Trial, point: Point, switches: Switches) -> Tensor:
+    """The outputs at a point, ``[n, B]``."""
+    run = run_at(trial, point, switches)
+    values = [run.final["wso"], run["max(lai)"], run.dates["anthesis"], run.dates["maturity"]]
+    if "transpiration" in outputs_of(trial):
+        values.append(run.final["total_transpiration"])
+    return torch.stack(values)
+
+
+# --- points and entries ---------------------------------------------------------------------------------
+
+
+def _scale(value: float, quantity: Quantity) -> float:
+    """Scale of a parameter: its size, or a tenth of its bounds where that is zero."""
+    lo, hi = quantity.bounds
+    return abs(value) if value else 0.1 * (hi - lo)
+
+
+def entries(trial: Trial, point: Point) -> list[Entry]:
+    """All continuous parameters, ordinates of tables one by one."""
+    found = []
+    for key, quantity in continuous(trial).items():
+        value = point[key]
+        if quantity.kind == "table":
+            top = float(value.abs().max()) or 1.0
+            found += [Entry(key, quantity.symbol, i, abs(y) or top) for i, y in enumerate(value.tolist())]
+        else:
+            found.append(Entry(key, quantity.symbol, None, _scale(float(value), quantity)))
+    return found
+
+
+def drawn(trial: Trial, seed: int, share: float = 0.02) -> Point:
+    """A random point within a share of the presets; a parameter that is 0 moves by that share of its scale."""
+    generator = torch.Generator().manual_seed(seed)
+    point = presets(trial)
+    for key, quantity in continuous(trial).items():
+        value = point[key]
+        shift = share * (2 * torch.rand(value.shape, generator=generator, dtype=torch.float64) - 1)
+        if quantity.kind == "table":
+            point[key] = value * (1 + shift)
+        else:
+            lo, hi = quantity.bounds
+            moved = value + shift * _scale(float(value), quantity)
+            # At a bound there is only one side.
+            point[key] = value - (moved - value) if lo == value > moved or hi == value < moved else moved
+    return point
+
+
+# --- derivatives and differences ------------------------------------------------------------------------
+
+
+def _picked(gradients: Sequence[Tensor | None], wanted: Sequence[Entry], keys: Sequence[Key]) -> Tensor:
+    place = {key: i for i, key in enumerate(keys)}
+    zero = torch.zeros((), dtype=torch.float64)
+    row = []
+    for e in wanted:
+        g = gradients[place[e.key]]
+        row.append(zero if g is None else g if e.ordinate is None else g[e.ordinate])
+    return torch.stack(row)
+
+
+def derivatives(trial: Trial, point: Point, wanted: Sequence[Entry], switches: Switches) -> tuple[Tensor, Tensor]:
+    """Values ``[n]`` and derivatives by autograd ``[n, P]``."""
+    leaves = {key: value.clone().requires_grad_() for key, value in point.items()}
+    values = evaluate(trial, leaves, switches)[:, 0]
+    rows = []
+    for value in values:
+        gradients = torch.autograd.grad(value, list(leaves.values()), retain_graph=True, allow_unused=True)
+        rows.append(_picked(gradients, wanted, list(leaves)))
+    return values.detach(), torch.stack(rows)
+
+
+def differences(trial: Trial, point: Point, wanted: Sequence[Entry], step: float, switches: Switches) -> Tensor:
+    """Central differences ``[n, P]`` with a step relative to each entry's scale."""
+    size = 2 * len(wanted)
+    lanes: Point = {}
+    for p, e in enumerate(wanted):
+        if e.key not in lanes:
+            lanes[e.key] = point[e.key].expand(size, *point[e.key].shape).clone()
+        target = lanes[e.key] if e.ordinate is None else lanes[e.key][:, e.ordinate]
+        target[2 * p] += step * e.scale
+        target[2 * p + 1] -= step * e.scale
+    with torch.no_grad():
+        values = evaluate(trial, point | lanes, switches)
+    scales = torch.tensor([e.scale for e in wanted], dtype=torch.float64)
+    return (values[:, 0::2] - values[:, 1::2]) / (2 * step * scales)
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Derivatives at a point, beside central differences.
+
+    Rows are the outputs that exist (a date that is not reached is NaN, and no output), columns the entries.
+    """
+
+    outputs: list[str]
+    entries: list[Entry]
+    values: Tensor
+    exact: Tensor
+    numeric: dict[float, Tensor]
+
+    @property
+    def floor(self) -> Tensor:
+        """What is too small to matter: a derivative whose elasticity is 1e-6."""
+        scales = torch.tensor([e.scale for e in self.entries], dtype=torch.float64)
+        return 1e-6 * self.values.abs()[:, None] / scales
+
+    def agrees(self, step: float) -> Tensor:
+        """Whether ``|AD - FD| <= 1e-4 max(|AD|, |FD|, 1e-6 |y| / |x|)``."""
+        numeric = self.numeric[step]
+        size = torch.maximum(torch.maximum(self.exact.abs(), numeric.abs()), self.floor)
+        return (self.exact - numeric).abs() <= TOLERANCE * size
+
+    def mismatches(self) -> list[tuple[str, str, float, float]]:
+        """Output, parameter, derivative and difference of what agrees at no step."""
+        failed = ~torch.stack([self.agrees(step) for step in self.numeric]).any(0)
+        last = self.numeric[STEPS[0]]
+        return [
+            (self.outputs[i], self.entries[p].label, float(self.exact[i, p]), float(last[i, p]))
+            for i, p in torch.nonzero(failed).tolist()
+        ]
+
+    def zeros(self) -> Tensor:
+        """Entries without any effect on any output, ``[P]``."""
+        return (self.exact.abs() <= 1e-6 * self.floor).all(0)
+
+
+def matrix(trial: Trial, point: Point, switches: Switches | None = None, steps: Sequence[float] = STEPS) -> Matrix:
+    """Derivatives and differences of a trial at a point."""
+    switches = switches or Smooth()
+    wanted = entries(trial, point)
+    values, exact = derivatives(trial, point, wanted, switches)
+    there = ~values.isnan()
+    names = [name for name, exists in zip(outputs_of(trial), there.tolist(), strict=True) if exists]
+    numeric = {step: differences(trial, point, wanted, step, switches)[there] for step in steps}
+    return Matrix(names, wanted, values[there], exact[there], numeric)

@@ -1,0 +1,117 @@
+"""Reference cases of ../shared/reference as models, crops and seasons in this package's units."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import yaml
+
+import torchcrop as tc
+from tests.seasons import build
+from torchcrop.models.model import Model
+from torchcrop.quantities import Record
+from torchcrop.simulation.seasons import Season, Station
+
+# From the files' units (kg ha-1, cm) to ours.
+CROP5 = {"TDWI": 0.1, "SLATB": 10.0, "RDI": 0.01, "RRI": 0.01, "RDMCR": 0.01}
+SOIL5 = {"RDMSO": 0.01, "KSUB": 10.0}
+
+
+class ReferenceCase(NamedTuple):
+    """What a case simulates, and the day number of its first row."""
+
+    model: Model
+    crop: Record
+    season: Season
+    first: int
+
+
+def day_number(year: int, number: int) -> date:
+    return date(year, 1, 1) + timedelta(days=int(number) - 1)
+
+
+def record(kind: type[Record], values: dict[str, Any], factors: dict[str, float] | None = None) -> Any:
+    """A record from values by symbol in the files' units; a flat list is a table."""
+    scaled = dict(values)
+    for symbol, factor in (factors or {}).items():
+        value = scaled[symbol]
+        if isinstance(value, list):
+            scaled[symbol] = [v * factor if i % 2 else v for i, v in enumerate(value)]
+        else:
+            scaled[symbol] = value * factor
+    return build(kind, scaled)
+
+
+def station(folder: Path) -> Station:
+    weather = pd.read_csv(folder / "weather.csv")
+    place = yaml.safe_load((folder / "meta.yaml").read_text())["station"]
+    return Station(
+        name=place["name"],
+        latitude=place["latitude"],
+        longitude=place["longitude"],
+        elevation=place["altitude_m"],
+        first=day_number(int(weather.year[0]), int(weather.doy[0])),
+        values={
+            "tmin": weather.tmin_C.to_numpy(),
+            "tmax": weather.tmax_C.to_numpy(),
+            "srad": weather.irrad_kJ_m2_d.to_numpy() / 1000,
+            "rain": weather.rain_mm_d.to_numpy(),
+            "wind": weather.wind_m_s.to_numpy(),
+            "vap": weather.vp_kPa.to_numpy(),
+        },
+    )
+
+
+def load_case(folder: Path, level: str | None = None) -> ReferenceCase:
+    """A case of LINTUL1, LINTUL2 or LINTUL5; `level` in place of the case's own production level."""
+    parameters = yaml.safe_load((folder / "params.yaml").read_text())
+    load = _lintul5 if folder.name.startswith("lintul5") else _by_date
+    return load(folder, parameters, station(folder), level)
+
+
+def _last(place: Station) -> date:
+    return place.first + timedelta(days=place.days - 1)
+
+
+def _lintul5(folder: Path, parameters: dict[str, Any], place: Station, level: str | None) -> ReferenceCase:
+    options, year = parameters["run"], place.first.year
+    planted = options.get("IDPL", 0) > 0
+    first = int(options["IDPL"] if planted else options["IDEM"])
+    start = day_number(year, first)
+    events: dict[str, list[tuple[date, float]]] = {}
+    if options["IRRI"] == 2:
+        flat = parameters["management"]["IRRTAB"]
+        # A tent on three days is one application, table in cm.
+        applied = [(day_number(year, d), 10 * cm) for d, cm in zip(flat[::2], flat[1::2], strict=True) if cm > 0]
+        events["irrigation_table"] = applied
+    season = Season(
+        place,
+        start,
+        min(start + timedelta(days=int(options["IFINIT"]) - 1), _last(place)),
+        sowing=start if planted else None,
+        emergence=None if planted else start,
+        management={"automatic_irrigation": float(options["IRRI"] == 1)},
+        events=events,
+        site={"co2": options["CO2"]},
+        soil=record(tc.Lintul5Soil, parameters["soil"], SOIL5),
+    )
+    level = level or {1: "potential", 2: "water"}[options["IOPT"]]
+    return ReferenceCase(tc.Lintul5(level=level), record(tc.Lintul5Crop, parameters["crop"], CROP5), season, first)
+
+
+def _by_date(folder: Path, parameters: dict[str, Any], place: Station, level: str | None) -> ReferenceCase:
+    year, first = place.first.year, int(parameters["STTIME"])
+    water = folder.name.startswith("lintul2")
+    season = Season(
+        place,
+        day_number(year, first),
+        min(day_number(year, parameters["FINTIM"]), _last(place)),
+        emergence=day_number(year, parameters["DOYEM"]),
+        management={"IRRIGF": parameters["IRRIGF"]} if water else {},
+        soil=record(tc.Lintul2Soil, parameters) if water else None,
+    )
+    model: Model = tc.Lintul2() if water else tc.Lintul1()
+    return ReferenceCase(model, record(tc.Lintul2Crop if water else tc.Lintul1Crop, parameters), season, first)

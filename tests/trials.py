@@ -1,0 +1,166 @@
+"""Seasons on which the treatment of thresholds is judged.
+
+Three sources: the reference cases (../shared), seasons of Wageningen from the weather that `pcse` brings along (test
+extra), and of Iowa from the weather that ships. The latter two take crops and soils that ship. They were chosen
+before anything was measured on them: every crop of the reference cases again, dry and wet years.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import torchcrop as tc
+from tests.conftest import SHARED
+from tests.reference_cases import load_case
+from torchcrop.inputs.management import Management
+from torchcrop.inputs.parameters import load_crop, load_soil
+from torchcrop.inputs.weather import load_weather, read_cabo
+from torchcrop.models.model import Model
+from torchcrop.quantities import Record
+from torchcrop.simulation.seasons import Season
+
+_LONGEST = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A season, its soil included, that runs on well past maturity where the weather does."""
+
+    model: Model
+    crop: Record
+    season: Season
+
+
+def _prolonged(season: Season) -> Season:
+    last = season.station.first + timedelta(days=season.station.days - 1)
+    return replace(season, end=min(last, season.start + timedelta(days=_LONGEST - 1)))
+
+
+def _reference(folder: str, level: str | None = None) -> Trial:
+    assert SHARED is not None
+    case = load_case(SHARED / "reference" / folder, level)
+    return Trial(case.model, case.crop, _prolonged(case.season))
+
+
+def _pcse_weather() -> Path | None:
+    """The folder of the Wageningen years in the installed pcse, found without importing it."""
+    found = importlib.util.find_spec("pcse")
+    places = (found.submodule_search_locations or []) if found else []
+    folders = [Path(p) / "tests" / "test_data" for p in places]
+    return next((f for f in folders if (f / "NL1.976").is_file()), None)
+
+
+@cache
+def _year_at_wageningen(year: int) -> Any:
+    folder = _pcse_weather()
+    assert folder is not None
+    return read_cabo(folder / f"NL1.{year % 1000}")
+
+
+@cache
+def _iowa() -> Any:
+    return load_weather("central_iowa_1990_2020", defaults={"wind": 2.0})
+
+
+def _shipped(
+    weather: Callable[[], Any],
+    model: Model,
+    crop: str,
+    soil: str | None = None,
+    changes: dict[str, Any] | None = None,
+    **management: Any,
+) -> Trial:
+    ground = None if soil is None else load_soil(soil)
+    season = _prolonged(Management(**management).season(weather(), ground))
+    values = load_crop(crop).with_values(**(changes or {}))
+    if model.name == "LINTUL1":
+        values = tc.Lintul1Crop(**{name: getattr(values, name) for name in tc.Lintul1Crop.quantities()})
+    return Trial(model, values, season)
+
+
+def _at_wageningen(year: int, *args: Any, **kwargs: Any) -> Trial:
+    for key in ("sowing", "emergence"):
+        if key in kwargs:
+            kwargs[key] = date(year, *kwargs[key])
+    return _shipped(partial(_year_at_wageningen, year), *args, **kwargs)
+
+
+_potential, _water = tc.Lintul5(level="potential"), tc.Lintul5(level="water")
+
+_REFERENCE: dict[str, tuple[str, str | None]] = {
+    "lintul1-1971": ("lintul1_fst_wag1971", None),
+    "lintul2-1971": ("lintul2_fst_wag1971_irrigated", None),
+    "lintul2-1999": ("lintul2_fst_wag1999_rainfed", None),
+    "lintul2-2018": ("lintul2_fst_wag2018_irrigated", None),
+    "wheat-1969": ("lintul5_fortran_wagi1_1969", None),
+    "wheat-1971": ("lintul5_fortran_wagi1_1971", None),
+    "wheat-1969-water": ("lintul5_fortran_wagn3_1969", "water"),
+    "maize-1995": ("lintul5_oracle_maize_1990s_1995", None),
+    "maize-1983": ("lintul5_oracle_maize_irrtab_1983", None),
+    "barley-1976": ("lintul5_oracle_barley_wl_sand_1976", None),
+    "barley-1998-clay": ("lintul5_oracle_barley_wetclay_1998", None),
+    "barley-1998-ducts": ("lintul5_oracle_barley_airducts_1998", None),
+    "sugar-beet-1995": ("lintul5_oracle_sugarbeet_low_depnr_1995", None),
+    "faba-bean-1998": ("lintul5_oracle_fababean_npk_1998", "water"),
+    "potato-1992": ("lintul5_oracle_potato_n_1992", "water"),
+    "sunflower-1983": ("lintul5_oracle_sunflower_npk_1983", "water"),
+}
+_FROM_PCSE: dict[str, Callable[[], Trial]] = {
+    "lintul1-1984": partial(_at_wageningen, 1984, tc.Lintul1(), "spring_wheat", emergence=(3, 1)),
+    "lintul2-1976": partial(
+        _at_wageningen, 1976, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)
+    ),
+    "lintul2-1994": partial(
+        _at_wageningen, 1994, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)
+    ),
+    "wheat-1997": partial(_at_wageningen, 1997, _water, "wheat", "silt_loam", emergence=(1, 1)),
+    "maize-1989": partial(_at_wageningen, 1989, _water, "maize", "loamy_sand", sowing=(5, 1)),
+    "potato-1986": partial(_at_wageningen, 1986, _potential, "potato", "sandy_loam", sowing=(4, 20)),
+    "sugar-beet-1996": partial(_at_wageningen, 1996, _water, "sugar_beet", "loam", sowing=(4, 10)),
+    "sunflower-1982": partial(_at_wageningen, 1982, _potential, "sunflower", "loam", sowing=(4, 15)),
+}
+_FROM_IOWA: dict[str, Callable[[], Trial]] = {
+    "maize-iowa-2012": partial(_shipped, _iowa, _water, "maize", "silt_loam", sowing="2012-05-01"),
+    # No crop that ships is sensitive to daylength; this curve makes one of it.
+    "soybean-iowa-2008": partial(
+        _shipped,
+        _iowa,
+        _water,
+        "soybean",
+        "silty_clay_loam",
+        changes={"IDSL": 1.0, "PHOTTB": [0, 1, 12, 1, 16, 0.5, 24, 0.5]},
+        sowing="2008-05-20",
+    ),
+}
+
+REFERENCE, FROM_PCSE, FROM_IOWA = list(_REFERENCE), list(_FROM_PCSE), list(_FROM_IOWA)
+ALL = REFERENCE + FROM_PCSE + FROM_IOWA
+"""Names of all trials."""
+
+
+@cache
+def trial(name: str) -> Trial:
+    """A trial by its name."""
+    if name in _REFERENCE:
+        return _reference(*_REFERENCE[name])
+    return (_FROM_PCSE | _FROM_IOWA)[name]()
+
+
+def trials(names: Sequence[str], fast: Sequence[str] = ()) -> list:
+    """Parameters for `pytest.mark.parametrize`: each skipped, visibly, where its weather is absent; slow if not `fast`."""
+    no_pcse = pytest.mark.skipif(_pcse_weather() is None, reason="needs pcse (test extra)")
+    parameters = []
+    for name in names:
+        marks = [pytest.mark.shared] if name in _REFERENCE else [no_pcse] if name in _FROM_PCSE else []
+        if name not in fast:
+            marks.append(pytest.mark.slow)
+        parameters.append(pytest.param(name, marks=marks, id=name))
+    return parameters
