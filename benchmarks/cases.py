@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clock import Call, Season, Setting
+import numpy as np
+
+from benchmarks.clock import (
+    GRADIENT_SYMBOLS,
+    WEATHER_COLUMNS,
+    Call,
+    Outcome,
+    Season,
+    Setting,
+    lane_factors,
+    read_weather,
+)
 from benchmarks.contenders import REPOSITORY, Contender, Own, Peer
 from benchmarks.peers import make_env
 
@@ -85,12 +97,52 @@ def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season
         No argument, returns a ``clock.Outcome`` of plain numbers. What a user does once (reading files,
         building records and weather tensors) belongs before it; what a user does for every run belongs in it.
     """
-    # To be finished with the public API:
-    #   tc = our_package()
-    #   run = tc.simulate(tc.Lintul5(level="water"), crop, weather=..., management=..., outputs=[...],
-    #                     soil=tc.load_soil("lintul5_p1"), switches=tc.Smooth() or tc.Hard(), dtype=...)
-    # Per day it may compute less than the peer, which has no way to leave N, P and K out: README.md says so.
-    raise NotImplementedError("ours_eager waits for tc.simulate")
+    # Per day it computes less than the peer, which has no way to leave N, P and K out: README.md says so.
+    tc = our_package()
+    import torch
+
+    crop, soil = tc.load_crop(season.crop), tc.load_soil("lintul5_p1")
+    days = read_weather(season)
+    start = dt.date.fromisoformat(season.start)
+    station = tc.Station(
+        "benchmark",
+        season.latitude,
+        float("nan"),
+        season.altitude,
+        start,
+        {name: np.array(days[name]) for name in WEATHER_COLUMNS},
+    )
+    end = start + dt.timedelta(days=season.days - 1)
+    planted = tc.Season(station, start, end, sowing=start, soil=soil, site={"co2": season.co2})
+    precision = getattr(torch, dtype)
+    treatment = tc.Smooth() if switches == "smooth" else tc.Hard()
+    factors = torch.tensor(lane_factors(B), dtype=torch.float64)
+    symbols = {q.symbol: name for name, q in crop.quantities().items() if q.symbol in GRADIENT_SYMBOLS}
+    values = {symbol: (getattr(crop, symbols[symbol]) * factors).to(precision) for symbol in GRADIENT_SYMBOLS}
+
+    def simulate(given: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        run = tc.simulate(
+            tc.Lintul5(level="water"),
+            crop.with_values(**given),
+            planted,
+            switches=treatment,
+            outputs=[],
+            dtype=precision,
+        )
+        storage: torch.Tensor = run.final["wso"]
+        return storage
+
+    def forward() -> Outcome:
+        with torch.no_grad():
+            return Outcome(simulate(values).tolist())
+
+    def forward_and_backward() -> Outcome:
+        leaves = {symbol: value.clone().requires_grad_() for symbol, value in values.items()}
+        storage = simulate(leaves)
+        gradient = torch.autograd.grad(storage.sum(), list(leaves.values()))
+        return Outcome(storage.tolist(), {s: g.tolist() for s, g in zip(leaves, gradient, strict=True)})
+
+    return forward_and_backward if backward else forward
 
 
 TORCHCROP_111 = Peer(

@@ -212,7 +212,7 @@ def read_weather(season: Season) -> dict[str, list[float]]:
     wanted = {(first + dt.timedelta(days=day)).isoformat(): day for day in range(season.days)}
     path = Path(season.weather)
     with path.open(newline="") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(line for line in file if not line.startswith("#"))
         present = set(reader.fieldnames or ())
         rows = {row["date"]: row for row in reader if row["date"] in wanted}
     absent = {"date", *WEATHER_COLUMNS} - present - {"wind"}

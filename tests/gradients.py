@@ -248,3 +248,49 @@ def matrix(trial: Trial, point: Point, switches: Switches | None = None, steps: 
     names = [name for name, exists in zip(outputs_of(trial), there.tolist(), strict=True) if exists]
     numeric = {step: differences(trial, point, wanted, step, switches)[there] for step in steps}
     return Matrix(names, wanted, values[there], exact[there], numeric)
+
+
+# --- second derivatives ---------------------------------------------------------------------------------
+
+
+def gradients_along(trial: Trial, key: Key, values: Tensor, switches: Switches, twice: bool) -> tuple[Tensor, Tensor]:
+    """Gradients of yield, ``[N, P]``, at several values ``[N]`` of one parameter, and what it adds to them.
+
+    With `twice` the second result is the parameter's row of the Hessian, by double backward, ``[N, P]``; otherwise it
+    is empty. The management is left out: it has no lanes with gradients.
+    """
+    size = len(values)
+    point = {k: v for k, v in presets(trial).items() if k[0] != "management"}
+    leaves = {k: v.expand(size, *v.shape).clone().requires_grad_() for k, v in point.items()}
+    leaves[key] = values.clone().requires_grad_()
+    yields = run_at(trial, leaves, switches).final["wso"]
+    inputs = list(leaves.values())
+    first = torch.autograd.grad(yields.sum(), inputs, create_graph=twice, allow_unused=True)
+
+    def flat(found: Sequence[Tensor | None]) -> Tensor:
+        columns = [torch.zeros_like(x) if g is None else g.detach() for g, x in zip(found, inputs, strict=True)]
+        return torch.cat([c.reshape(size, -1) for c in columns], dim=1)
+
+    if not twice:
+        return flat(first), torch.empty(0)
+    own = first[list(leaves).index(key)]
+    assert own is not None
+    return flat(first), flat(torch.autograd.grad(own.sum(), inputs, allow_unused=True))
+
+
+def hessian_agreement(trial: Trial, key: Key, values: Tensor, switches: Switches, step: float = 1e-5) -> Tensor:
+    """Largest relative deviation of a parameter's Hessian row from a difference of gradients, per point ``[N]``.
+
+    Entries are scaled by the size of their parameter; those below 1e-3 of the largest of their row do not count.
+    """
+    _, exact = gradients_along(trial, key, values, switches, twice=True)
+    h = step * values.abs()
+    above, _ = gradients_along(trial, key, values + h, switches, twice=False)
+    below, _ = gradients_along(trial, key, values - h, switches, twice=False)
+    numeric = (above - below) / (2 * h)[:, None]
+    point = {k: v for k, v in presets(trial).items() if k[0] != "management"}
+    scales = torch.tensor([e.scale for e in entries(trial, presets(trial)) if e.key in point], dtype=torch.float64)
+    exact, numeric = exact * scales, numeric * scales
+    counted = exact.abs() > 1e-3 * exact.abs().amax(1, keepdim=True)
+    deviation = (exact - numeric).abs() / torch.maximum(exact.abs(), numeric.abs()).clamp(min=1e-300)
+    return torch.where(counted, deviation, 0.0).amax(1)

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.conftest import ROOT
+from torchcrop.inputs import experiments
 from torchcrop.inputs.experiments import ExperimentError, check_experiment, load_experiment
 from torchcrop.inputs.management import Management, ManagementError, seasons
 from torchcrop.inputs.observations import COLUMNS, ObservationError, check_observations, read_observations
@@ -520,3 +522,15 @@ def test_weather_that_ships_can_be_used(folder):
     assert season.station.first == date(1990, 1, 1)
     assert season.site["latitude"] == 40.4487  # the site's, wherever the weather is from
     assert any("wind = 2" in note for note in check_experiment(folder).notes)
+
+
+def test_the_page_on_the_folder_names_every_key():
+    page = (ROOT / "docs/experiment-folder.md").read_text()
+    keys = {
+        key
+        for name, value in vars(experiments).items()
+        if name.startswith("_") and isinstance(value, tuple) and all(isinstance(key, str) for key in value)
+        for key in value
+    }
+    assert {"sowing", "irrigation_before_start", "top_cm"} <= keys
+    assert [key for key in sorted({*keys, *COLUMNS}) if f"`{key}`" not in page] == []

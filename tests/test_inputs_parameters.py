@@ -285,10 +285,10 @@ def test_fractions_that_do_not_sum_to_one_are_named_with_their_stage(maize):
     assert problem.startswith("values: FLTB + FSTB + FOTB must be 1 and is not at DVS 0.88 (1.1)")
 
 
-def test_fractions_are_checked_between_their_own_points_too(maize):
-    # FSTB has no point at 0.5; leaving the stage out of FLTB's points tilts the sum at the points of the others.
-    (problem,) = maize(lambda data: data["values"]["fraction_leaves"]["value"].pop(2))
-    assert "DVS 0.88" in problem
+def test_fractions_are_checked_at_the_points_of_every_table(maize):
+    # Only FLTB has a point at 0.5.
+    (problem,) = maize(lambda data: data["values"]["fraction_leaves"]["value"].insert(2, [0.5, 0.6]))
+    assert problem.startswith("values: FLTB + FSTB + FOTB must be 1 and is not at DVS 0.5 (1.12")
 
 
 def test_fractions_of_spring_wheat_count_the_roots(tmp_path):
@@ -427,6 +427,15 @@ def test_later_changes_keep_the_first_preset(tmp_path):
     assert provenance_of(second).based_on == "maize"
     third = load_crop(second.with_values(tsum1=695.0).save(tmp_path / "third.yaml"))
     assert provenance_of(third).entries["tsum_anthesis"].changed_by == ""
+
+
+def test_a_value_changed_after_the_fit_is_no_longer_fitted(tmp_path):
+    fitted = attributed(
+        load_crop("maize").with_values(tsum1=720.0, tsum2=900.0), "fitted", ["tsum_anthesis", "tsum_maturity"]
+    )
+    entries = provenance_of(load_crop(fitted.with_values(tsum1=725.0).save(tmp_path / "m.yaml"))).entries
+    assert entries["tsum_anthesis"].changed_by == "user"
+    assert entries["tsum_maturity"].changed_by == "fitted"
 
 
 def test_a_remark_on_the_preset_does_not_pass_for_one_on_the_new_value(tmp_path):

@@ -79,6 +79,7 @@ def only_problem(frame: pd.DataFrame, **options) -> str:
         "MJ/m²/day",
         "MJ m⁻² d⁻¹",
         "MJ/(m2 d)",
+        "MJ/m2 d-1",
         "MJ per m2 per day",
     ],
 )
@@ -287,6 +288,10 @@ def test_an_absent_variable_is_an_error_unless_asked_for() -> None:
     assert "defaults: wind = 2 m s-1" in repr(weather)
 
 
+def test_a_default_stands_for_its_variable_only() -> None:
+    assert "no column 'vap'" in only_problem(a_season().drop(columns=["wind", "vap"]), defaults={"wind": 2.0})
+
+
 def test_an_empty_column_is_an_absent_variable() -> None:
     frame = a_season()
     assert "column 'wind' is empty" in only_problem(frame.assign(wind=np.nan))
@@ -433,6 +438,13 @@ def test_the_unit_that_would_fit_is_named_and_does_fit(variable: str, make, hint
     assert take(frame, units={variable: said[1]}).name == "here"
 
 
+def test_watts_of_autumn_partly_within_bounds_are_one_problem() -> None:
+    frame = a_season(start="2019-09-15", latitude=52.0)
+    frame["srad"] /= 0.0864
+    assert (frame["srad"] < 45).sum() > 20
+    assert 'pass units={"srad": "W"}' in only_problem(frame, latitude=52.0)
+
+
 def test_the_same_in_a_cold_month_where_hectopascals_stay_within_bounds() -> None:
     frame = a_season(days=40, start="2019-01-01").assign(tmin=-15.0, tmax=-5.0, vap=2.5)
     assert "weather.vap on 2019-01-01 is 2.5, more than the 0.421 kPa of saturated air at tmax -5 degC" in only_problem(
@@ -474,6 +486,12 @@ def test_more_radiation_than_the_sun_gives_is_refused() -> None:
     assert "at latitude 42 (check that day, the latitude and the unit)" in problem
 
 
+def test_twilight_of_the_polar_night_is_not_refused() -> None:
+    frame = a_season(days=40, start="2019-12-01", latitude=68.0).assign(tmin=-9.0, tmax=-4.0, vap=0.3, srad=0.3)
+    assert extraterrestrial_radiation(68.0, np.arange(340, 366)) == pytest.approx(0.0, abs=0.1)
+    assert take(frame, latitude=68.0).name == "here"
+
+
 def test_the_other_hemisphere_is_recognised() -> None:
     assert "(latitude -42 would fit: south is negative)" in only_problem(a_season(start="2019-11-01", latitude=-42.0))
 
@@ -482,7 +500,8 @@ def test_mean_clearness_is_judged_from_a_month_on() -> None:
     dim = a_season()
     dim["srad"] *= 0.3
     assert "is 0.15 of the extraterrestrial radiation on average; expected 0.2-0.78" in only_problem(dim)
-    assert take(dim.iloc[:20]).name == "here"
+    assert "expected 0.15-0.78" in only_problem(dim.assign(srad=dim["srad"] * 0.5).iloc[:28])
+    assert take(dim.assign(srad=dim["srad"] * 0.5).iloc[:27]).name == "here"
     bright = a_season()
     bright["srad"] = 0.9 * extraterrestrial_radiation(LATITUDE, bright.index.day_of_year.to_numpy())
     assert "is 0.9 of the extraterrestrial radiation on average" in only_problem(bright.iloc[:30])
@@ -527,7 +546,7 @@ def test_an_odd_mean_can_be_vouched_for_by_naming_the_unit() -> None:
     storm, drizzle = a_season().assign(wind=9.0), a_season().assign(rain=0.2)
     assert "weather.wind is 9 m s-1 on average; expected 0.4-8" in only_problem(storm)
     assert 'say so: units={"wind": "m s-1"}' in only_problem(storm)
-    assert take(storm, units={"wind": "m/s"}).name == "here"
+    assert take(storm, units={"wind": "m/s"}).notes == {}  # nothing was converted
     assert "weather.rain is 0.2 mm d-1 on wet days; expected 0.5 or more" in only_problem(drizzle)
     assert take(drizzle, units={"rain": "mm"}).name == "here"
     assert take(a_season().assign(rain=0.0)).name == "here"  # no rain is no unit
@@ -578,10 +597,11 @@ def test_linear_filling_does_not_extrapolate() -> None:
 
 def test_climatology_is_the_mean_of_the_same_days_in_other_years() -> None:
     frame = a_season(days=3 * 365, start="2017-01-01")
-    frame["tmin"] = frame.index.year - 2010.0  # 7, 8, 9
+    frame["tmin"] = np.where(frame.index.year == 2018, 15.0, 5 + 5 * np.sin(frame.index.day_of_year / 20.0))
     frame.loc["2018-06-10":"2018-06-20", "tmin"] = np.nan
     weather = take(frame, fill="climatology")
-    assert weather.data["tmin"]["2018-06-15"] == pytest.approx(8.0)  # of 7 and 9, not of the 8 around it
+    others = [*frame["tmin"]["2017-06-08":"2017-06-22"], *frame["tmin"]["2019-06-08":"2019-06-22"]]
+    assert weather.data["tmin"]["2018-06-15"] == pytest.approx(np.mean(others))
     assert len(weather.filled["tmin"]) == 11
     lone = frame.loc["2018"]
     assert "climatology needs the same days of another year" in only_problem(lone, fill="climatology")
@@ -830,7 +850,14 @@ def test_gaps_of_cabo_are_named_then_filled(shared: Path, angstrom: str) -> None
 
 
 def test_status_lines_of_cabo_are_no_days_but_flags(tmp_path: Path) -> None:
-    path = cabo(tmp_path / "X1.987", "-999 1987 60 3 3 3 3 3 3", DAY, "1 1987 61 1. 1.0 1.0 3.000 1.0 1.0", NEXT)
+    path = cabo(
+        tmp_path / "X1.987",
+        "-999 1987 60 3 3 3 3 3 3",
+        DAY,
+        "1 1987 61 1. 1.0 1.0 3.000 1.0 1.0",
+        NEXT,
+        "-999 1987 62 1 1 1 1 1 1",
+    )
     weather = read_cabo(path)
     assert weather.data["srad"].tolist() == [2.39, 0.79]
     assert weather.flags == {"status": (date(1987, 3, 1), date(1987, 3, 2))}
@@ -881,6 +908,9 @@ def test_hours_of_sunshine_become_radiation_by_angstrom(tmp_path: Path) -> None:
     with pytest.raises(
         WeatherError, match=r"2390 h of sunshine on day 136, which has 10\.9 h .* negative: -0\.2 -0\.5"
     ):
+        read_cabo(path)
+    cabo(path, "1 1994 135 11.9 19.1 25.1 2.1 2.0 0.0", site="-43 -22.9 5 0.2 0.5")
+    with pytest.raises(WeatherError, match=r"11\.9 h of sunshine on day 135, which has 10\.9 h"):
         read_cabo(path)
 
 

@@ -22,6 +22,9 @@ from torchcrop.simulation.run import Run
 every_case = pytest.mark.parametrize("name", CASES)
 every_mode = pytest.mark.parametrize("mode", SWITCHES)
 
+# A smaller seed is no simpler example.
+WITHOUT_SHRINKING = [hypothesis.Phase.explicit, hypothesis.Phase.generate]
+
 
 def pick(record: Record, lanes: Sequence[int]) -> Any:
     """The record of some simulations of a batch."""
@@ -225,14 +228,14 @@ def test_weather_is_held_once_per_station() -> None:
 def disagreeing() -> dict[str, tuple[dict[str, Any], str]]:
     three, four = torch.linspace(0.9, 1.1, 3, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
     return {
-        "two parameters": ({"crop": wheat2(LUE=3 * three, K=0.6 * four)}, r"LINTUL2\.crop\.\w+ has a batch of"),
-        "parameters and seasons": ({"crop": wheat2(LUE=3 * three)}, "seasons give 6, the batched parameters give 3"),
-        "soil and seasons": ({"soil": soil2(DRATE=50 * three)}, "seasons give 6, the batched parameters give 3"),
-        "scenario": ({"scenario": {"temperature": four}}, "seasons give 6, scenario temperature give 4"),
-        "co2": ({"scenario": {"co2": 400 * four}}, "seasons give 6, .* give 4"),
-        "site": ({"site": {"co2": 400 * four}}, "seasons give 6, the batched parameters give 4"),
-        "events": ({"events": {"irrigation": four.expand(250, 4).T}}, "seasons give 6, events irrigation give 4"),
-        "initial": ({"initial": {"WA": 40 * four}}, "seasons give 6, initial water give 4"),
+        "two parameters": ({"crop": wheat2(LUE=3 * three, K=0.6 * four)}, r"extinction has a batch of 4, but .* of 3"),
+        "parameters": ({"crop": wheat2(LUE=3 * three)}, r"has a batch of 6, but .*light_use_efficiency has one of 3"),
+        "soil": ({"soil": soil2(DRATE=50 * three)}, r"has a batch of 6, but .*maximum_drainage has one of 3"),
+        "scenario": ({"scenario": {"temperature": four}}, "seasons give 6, .*scenario temperature give 4"),
+        "co2": ({"scenario": {"co2": 400 * four}}, r"co2 has a batch of 4, but .* has one of 6"),
+        "site": ({"site": {"co2": 400 * four}}, r"co2 has a batch of 4, but .* has one of 6"),
+        "events": ({"events": {"irrigation": four.expand(250, 4).T}}, "seasons give 6, .*events irrigation give 4"),
+        "initial": ({"initial": {"WA": 40 * four}}, "seasons give 6, .*initial water give 4"),
         "a matrix": ({"crop": wheat2(LUE=torch.full((6, 2), 3.0))}, r"shape \(6, 2\); a value is a scalar or"),
         "a matrix of scenarios": ({"scenario": {"rain": torch.ones(6, 2)}}, r"scenario rain has shape \(6, 2\)"),
         "a matrix of states": ({"initial": {"WA": torch.ones(6, 2)}}, r"initial WA has shape \(6, 2\)"),
@@ -277,6 +280,8 @@ def any_parameters(case: Case, size: int, seed: int) -> tuple[Any, Any]:
         values["tsum_maturity"] = values["tsum_anthesis"] * (1.2 + torch.rand(size, generator=generator))
     else:
         values["initial_stage"] = 0.3 * torch.rand(size, generator=generator, dtype=torch.float64)
+        # Soil evaporation comes from the upper 10 cm, whatever the depth of the roots.
+        values["initial_root_depth"] = values["initial_root_depth"].clamp(min=0.1)
     if "maximum_root_depth" in values:
         values["initial_root_depth"] = torch.minimum(values["initial_root_depth"], values["maximum_root_depth"] / 2)
     if soil is None:
@@ -326,14 +331,15 @@ def check_sanity(name: str, mode: str, seed: int) -> None:
     assert float(carbon_gap(result).abs().max()) < 1e-9
     if soil is not None:
         assert float(water_gap(result).abs().max()) < 1e-9
-        assert float(result["WC" if name == "lintul2" else "SMACT"].min()) > 0
+        if name != "lintul5-potential":  # there transpiration takes what it wants
+            assert float(result["water"].min()) > 0
     for organ in ("WLVG", "WST", "WSO", "WRT", "LAI"):
         assert float(result[organ].min()) >= -1e-9, organ
 
 
 @every_mode
 @every_case
-@hypothesis.settings(max_examples=2)
+@hypothesis.settings(max_examples=2, phases=WITHOUT_SHRINKING)
 @hypothesis.given(seed=st.integers(0, 2**31))
 def test_any_parameters_give_finite_numbers_and_mass_closes(name: str, mode: str, seed: int) -> None:
     check_sanity(name, mode, seed)
@@ -342,7 +348,7 @@ def test_any_parameters_give_finite_numbers_and_mass_closes(name: str, mode: str
 @pytest.mark.slow
 @every_mode
 @every_case
-@hypothesis.settings(max_examples=40)
+@hypothesis.settings(max_examples=40, phases=WITHOUT_SHRINKING)
 @hypothesis.given(seed=st.integers(0, 2**31))
 def test_many_parameters_give_finite_numbers_and_mass_closes(name: str, mode: str, seed: int) -> None:
     check_sanity(name, mode, seed)

@@ -9,8 +9,16 @@
 
 __version__ = "0.1.0"
 
+from torchcrop.calibration.calibrate import calibrate
+from torchcrop.calibration.fit import Fit
+from torchcrop.calibration.objectives import Concentrated, LeastSquares
+from torchcrop.calibration.solvers import LBFGS
 from torchcrop.functions.switches import Hard, Smooth, StraightThrough, Switches
 from torchcrop.functions.tables import Table
+from torchcrop.inputs.experiments import Experiment, check_experiment, load_experiment
+from torchcrop.inputs.management import Management, seasons
+from torchcrop.inputs.parameters import load_crop, load_soil
+from torchcrop.inputs.weather import Weather, load_weather, read_cabo, read_weather, read_weather_csv
 from torchcrop.models.lintul1 import Lintul1, Lintul1Crop
 from torchcrop.models.lintul2 import Lintul2, Lintul2Crop, Lintul2Soil
 from torchcrop.models.lintul5 import Lintul5, Lintul5Crop, Lintul5Soil
@@ -19,7 +27,12 @@ from torchcrop.simulation.seasons import Season, Station
 from torchcrop.simulation.simulate import simulate
 
 __all__ = [
+    "LBFGS",
+    "Concentrated",
+    "Experiment",
+    "Fit",
     "Hard",
+    "LeastSquares",
     "Lintul1",
     "Lintul1Crop",
     "Lintul2",
@@ -28,6 +41,7 @@ __all__ = [
     "Lintul5",
     "Lintul5Crop",
     "Lintul5Soil",
+    "Management",
     "Run",
     "Season",
     "Smooth",
@@ -35,7 +49,18 @@ __all__ = [
     "StraightThrough",
     "Switches",
     "Table",
+    "Weather",
+    "calibrate",
+    "check_experiment",
     "compare",
+    "load_crop",
+    "load_experiment",
+    "load_soil",
+    "load_weather",
     "open_run",
+    "read_cabo",
+    "read_weather",
+    "read_weather_csv",
+    "seasons",
     "simulate",
 ]

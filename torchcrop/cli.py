@@ -89,7 +89,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _one_line(error: Exception) -> str:
-    problems = getattr(error, "problems", ())
+    problems: Sequence[str] = getattr(error, "problems", ())
     if len(problems) > 1:
         where = getattr(error, "file", getattr(error, "title", type(error).__name__))
         return f"{where} has {len(problems)} problems; the first: {problems[0]} (torchcrop check lists all)"

@@ -24,7 +24,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from torchcrop.models.model import Observable
-from torchcrop.simulation.observed import first_day, labels_of, observed_events, observed_variables, pair, readable
+from torchcrop.simulation.observed import (
+    MATTER,
+    first_day,
+    labels_of,
+    observed_events,
+    observed_variables,
+    pair,
+    readable,
+)
 from torchcrop.simulation.run import Run, find_output
 
 __all__ = ["plot_ensemble", "plot_fit_comparison", "plot_run"]
@@ -125,8 +133,8 @@ def plot_run(
 
     Notes
     -----
-    After a simulation's end a state keeps its last value in the spread, as it would in the field; an output of the
-    day is drawn as long as at least half of the simulations live.
+    After a simulation's end states and dry matter keep their last value in the spread, as a crop that waits for its
+    harvest does; an output of the day is drawn as long as at least half of the simulations live.
     """
     chosen = _chosen_sims(run, sims)
     names = _chosen_variables(run, variables, observations)
@@ -267,7 +275,7 @@ def _event_markers(axes: Axes, run: Run, values: np.ndarray, sim: int, colour: s
 
 
 def _event_days(run: Run, sim: int) -> dict[str, float]:
-    days = {name: float(run.dates[name][sim]) for name in _MARKED if name in run.dates}
+    days = {name: float(run.dates[name][sim].detach()) for name in _MARKED if name in run.dates}
     return {name: day for name, day in days.items() if np.isfinite(day)}
 
 
@@ -318,10 +326,12 @@ def _spread(axes: Axes, run: Run, name: str, values: np.ndarray, sims: Sequence[
 
 
 def _is_held(run: Run, name: str) -> bool:
-    """Whether a value stays after the end: a state, or an observable of states alone."""
+    """Whether a value stays after the end: matter, a state, or an observable of states alone."""
     known = find_output(run.model, name)
     states = run.model.State.quantities()
-    return all(n in states for n in (known.needs if isinstance(known, Observable) else (known.name,)))
+    return known.unit == MATTER or all(
+        n in states for n in (known.needs if isinstance(known, Observable) else (known.name,))
+    )
 
 
 def _points(
@@ -335,8 +345,6 @@ def _points(
 ) -> None:
     found = pair(run, observations, name)
     found = found[found["sim"].isin(sims)]
-    if found.empty:
-        return
     for colour, group in _coloured(found, sims, few):
         axes.plot(
             time.x(_places(group, time)),
@@ -378,6 +386,8 @@ def _observed_events(
 
 def _coloured(found: pd.DataFrame, sims: Sequence[int], few: bool) -> list[tuple[str, pd.DataFrame]]:
     """Observations by colour: that of their line where every one has but one line, else black."""
+    if found.empty:
+        return []
     if len(sims) == 1 or not few or found.duplicated(["date", "observed"]).any():
         return [("black", found.drop_duplicates(["date", "observed"]))]
     return [(COLOURS[list(sims).index(sim)], group) for sim, group in found.groupby("sim")]

@@ -1,1 +1,1 @@
-"""Calibration of models on field data."""
+"""Calibration of models on field observations."""

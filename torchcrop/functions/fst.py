@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from torchcrop.functions.smoothing import _as_tensors, is_zero
-from torchcrop.functions.switches import Switches
+from torchcrop.functions.smoothing import _as_tensors, choose, is_zero
+from torchcrop.functions.switches import Hard, Switches
 from torchcrop.functions.tables import Table
 from torchcrop.functions.tables import afgen as _afgen
 from torchcrop.functions.tables import cspline as _cspline
@@ -32,6 +32,8 @@ def fcnsw(switches: Switches, x: Tensor, below: Number, zero: Number, above: Num
 
     A smooth run passes from `below` through `zero` (half way, at x = 0) to `above`.
     """
+    if isinstance(switches, Hard):  # as blended shares a branch not taken would count, if infinite (a / x at 0)
+        return choose(x, below, choose(-x, above, zero))
     reached, passed = switches.step(x, scale), switches.step(x, scale, strict=True)
     # Hard: reached - passed is 1 exactly at zero. Smooth: both are one sigmoid s; 4 s (1 - s) peaks at zero.
     at = reached - passed + 4 * reached * (1 - passed) * (1 - (reached - passed) ** 2)

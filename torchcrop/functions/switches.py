@@ -313,7 +313,7 @@ class Smooth(Switches):
         if is_tracing():
             return super().crossed_each(clock, thresholds, scale, now, before)
         given = [t if isinstance(t, Tensor) else clock.new_full((), t) for t in thresholds]
-        several = torch.stack([t.expand(clock.shape) for t in given])
+        several = torch.stack(torch.broadcast_tensors(clock, *given)[1:])
         return self.crossed(clock, several, scale, now, before).unbind(0)
 
     def table_means(

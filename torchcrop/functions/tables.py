@@ -154,6 +154,9 @@ class Shelf:
         longest = max(t.x.shape[-1] for t in tables)
         columns = [_padded(t, longest) for t in tables]
         self.x, self.y, self.slopes = (_side_by_side(parts) for parts in zip(*columns, strict=True))
+        # at and beyond its last breakpoint a table's derivative is that of its last segment
+        ends = [t.slopes[..., -1:].expand(*t.slopes.shape[:-1], longest - t.slopes.shape[-1]) for t in tables]
+        self.right = _side_by_side([torch.cat([t.slopes, e], -1) for t, e in zip(tables, ends, strict=True)])
         self.first = self.x[..., 0]
         self.last = _side_by_side([t.x[..., -1:] for t in tables]).squeeze(-1)
 
@@ -179,21 +182,20 @@ class Shelf:
     def read(self, query: Tensor) -> tuple[Tensor, ...]:
         """`afgen` of each table, in the order of the shelf."""
         held = torch.maximum(self.first, torch.minimum(self.last, query[..., None]))
-        index = (held[..., None] >= self.x[..., 1:-1]).sum(-1)[..., None]
-        shape = (*index.shape[:-1], self.x.shape[-1])
+        index = _last_passed(self.x, held)[..., None]
+        shape = torch.broadcast_shapes(index.shape[:-1], self.y.shape[:-1])
+        index = index.expand(*shape, 1)
 
         def pick(values: Tensor) -> Tensor:
-            return values.expand(*shape[:-1], values.shape[-1]).gather(-1, index).squeeze(-1)
+            return values.expand(*shape, values.shape[-1]).gather(-1, index).squeeze(-1)
 
-        return (pick(self.y) + pick(self.slopes) * (held - pick(self.x))).unbind(-1)
+        return (pick(self.y) + pick(self.right) * (held - pick(self.x))).unbind(-1)
 
-    def means(self, start: Tensor, length: Tensor) -> tuple[Tensor, ...]:
+    def means(self, start: Tensor, length: Tensor | float) -> tuple[Tensor, ...]:
         """`window_mean` of each table, in the order of the shelf."""
-        start, length = torch.broadcast_tensors(start, length)
-        low = (start[..., None, None] - self.x).clamp(min=0)
-        high = ((start + length)[..., None, None] - self.x).clamp(min=0)
-        ramps = (high - low) * (high + low) / (2 * length[..., None, None])
-        return (self.y[..., 0] + (self.slopes * (ramps[..., :-1] - ramps[..., 1:])).sum(-1)).unbind(-1)
+        start, length = _as_tensors(start, length)
+        _, _, mean = _segment_means(self.x, start[..., None], length[..., None])
+        return (self.y[..., 0] + (self.slopes * mean).sum(-1)).unbind(-1)
 
 
 def _padded(table: Table, length: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -201,7 +203,7 @@ def _padded(table: Table, length: int) -> tuple[Tensor, Tensor, Tensor]:
     beyond = torch.arange(1, missing + 1, dtype=table.x.dtype, device=table.x.device)
     x = torch.cat([table.x, table.x[..., -1:] + beyond], -1)
     y = torch.cat([table.y, table.y[..., -1:].expand(*table.y.shape[:-1], missing)], -1)
-    return x, y, torch.nn.functional.pad(table.slopes, (0, missing))
+    return x, y, pad(table.slopes, (0, missing))
 
 
 def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
@@ -226,9 +228,11 @@ def _segment(x: Tensor, query: Tensor) -> Tensor:
 def _pick(values: Tensor, index: Tensor) -> Tensor:
     """Take ``values[..., index]`` row by row, or from the one shared row."""
     if values.dim() == 1:
-        # not values[index]: under vmap a 0-d index there would be read as a Python number
-        return torch.take(values, index)
-    return torch.take_along_dim(values, index.expand(values.shape[:-1])[..., None], -1).squeeze(-1)
+        # Indexing by a 0-d tensor reads it as a Python number, which vmap refuses.
+        return values[index] if index.dim() else values[index[None]].squeeze(0)
+    # Queries may have days before the batch, which the tables have not.
+    shape = torch.broadcast_shapes(index.shape, values.shape[:-1])
+    return torch.take_along_dim(values.expand(*shape, -1), index.expand(shape)[..., None], -1).squeeze(-1)
 
 
 def _held(table: Table, query: Tensor) -> Tensor:
@@ -290,34 +294,32 @@ def afgen(table: Table, query: Tensor) -> Tensor:
 # --- mean over a window ---------------------------------------------------------------------------------
 
 
-def _passed(table: Table, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What of the window lies beyond each breakpoint, ``[..., n]``: start less breakpoint, whether all, share.
+def _segment_means(x: Tensor, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Means over the window of each segment's ``min(max(u - x_i, 0), x_i+1 - x_i)``, ``[..., n-1]``.
 
-    Last, the means over the window of each segment's ``min(max(u - x_i, 0), x_i+1 - x_i)``, ``[..., n-1]``. At a
-    tie every part takes the side on which the window begins at the breakpoint, so that the sum is C1.
+    Also, first, the start less each breakpoint and the share of the window beyond each, ``[..., n]``. Where the
+    window begins at a breakpoint every part has its derivative from the left, so that their sum is C1.
     """
-    low = start[..., None] - table.x
+    low = start[..., None] - x
     length = length[..., None]
-    whole = low >= 0
-    share = 1 - (torch.where(whole, 0.0, -low) / length).clamp(max=1)
-    width = table.x[..., 1:] - table.x[..., :-1]
-    before = torch.where(whole[..., 1:], width, torch.where(whole[..., :-1], low[..., :-1], 0.0))
-    inside = length * (share[..., :-1] - share[..., 1:]) * (share[..., :-1] + share[..., 1:]) / 2
-    return low, whole, share, before + inside
+    share = 1 - (low / -length).clamp(0, 1)
+    before = torch.where(low[..., 1:] > 0, x[..., 1:] - x[..., :-1], torch.relu(low[..., :-1]))
+    square = share * share
+    return low, share, before + (square[..., :-1] - square[..., 1:]) * (length / 2)
 
 
-def _outside(low: Tensor, whole: Tensor, share: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+def _outside(low: Tensor, share: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     """Means over the window of ``min(u - x_0, 0)`` and of ``max(u - x_last, 0)``."""
     first, last = low[..., 0], low[..., -1]
     short = 1 - share[..., 0]
     left = torch.where(short >= 1, first + length / 2, -length * short**2 / 2)
-    right = torch.where(whole[..., -1], last, 0.0) + length * share[..., -1] ** 2 / 2
+    right = torch.relu(last) + length * share[..., -1] ** 2 / 2
     return left, right
 
 
 def _d_window_mean(table: Table, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     start, length = _as_tensors(start, length)
-    low, whole, share, mean = _passed(table, start, length)
+    low, share, mean = _segment_means(table.x, start, length)
     slopes = table.slopes
     width = table.x[..., 1:] - table.x[..., :-1]
     part = mean / width
@@ -328,7 +330,7 @@ def _d_window_mean(table: Table, start: Tensor, length: Tensor) -> tuple[Tensor,
     curve = share - share**2 / 2
     by_length = (slopes * (curve[..., :-1] - curve[..., 1:])).sum(-1)
     if table.ends == "extrapolate":
-        left, right = _outside(low, whole, share, length)
+        left, right = _outside(low, share, length)
         first, last = slopes[..., 0], slopes[..., -1]
         by_start = by_start + first * (1 - share[..., 0]) + last * share[..., -1]
         by_length = by_length + first * (0.5 - curve[..., 0]) + last * curve[..., -1]
@@ -359,11 +361,11 @@ def window_mean(table: Table, start: Tensor, length: Tensor) -> Tensor:
         Window, scalar or ``[B]``; the length is positive.
     """
     start, length = _as_tensors(start, length)
-    low, whole, share, mean = _passed(table, start, length)
+    low, share, mean = _segment_means(table.x, start, length)
     slopes = table.slopes
     result = table.y[..., 0] + (slopes * mean).sum(-1)
     if table.ends == "extrapolate":
-        left, right = _outside(low, whole, share, length)
+        left, right = _outside(low, share, length)
         result = result + slopes[..., 0] * left + slopes[..., -1] * right
     return result
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from torchcrop.functions.tables import Table
-from torchcrop.quantities import Record
+from torchcrop.quantities import Record, resolve
 
 __all__ = ["Entry", "Provenance", "Value", "attributed", "provenance_of", "same_value", "value_of"]
 
@@ -114,7 +114,7 @@ def attributed(record: Record, by: str, names: Iterable[str]) -> Record:
     by : str
         Such as ``fitted``.
     names : iterable of str
-        Readable names of the values concerned.
+        The values concerned, by FST symbol or readable name.
 
     Returns
     -------
@@ -124,7 +124,8 @@ def attributed(record: Record, by: str, names: Iterable[str]) -> Record:
     provenance = provenance_of(record)
     if provenance is None:
         return record
-    noted = {name: (by, value_of(name, getattr(record, name))) for name in names}
+    fields = [resolve(type(record), name)[0] for name in names]
+    noted = {name: (by, value_of(name, getattr(record, name))) for name in fields}
     provenance = dataclasses.replace(provenance, attributions={**provenance.attributions, **noted})
     return type(record)._rebuild([value for _, value in record.items()], provenance)
 

@@ -60,7 +60,7 @@ _METHODS = ("linear", "climatology")
 # Wageningen, 31 years of Iowa, LIRF and Maricopa. The largest values seen in them are given here.
 _RADIATION_SHARE = 1.05  # of extraterrestrial radiation: 1.034 (Wageningen, 8 March 1988), 0.84 otherwise;
 _RADIATION_EXCESS = 0.5  # [MJ m-2 d-1] twilight where the sun hardly rises, and coordinates that are approximate
-_VAPOUR_SHARE = 1.5  # of saturation at tmax: 0.99, but 1.35, 1.28, 1.21 and 1.17 on single days of Wageningen: read
+_VAPOUR_SHARE = 1.3  # of saturation at tmax: 0.99, but 1.35, 1.28, 1.21 and 1.17 on single days of Wageningen: read
 _VAPOUR_EXCESS = 0.1  # [kPa] at 9 h when tmax belongs to other 24 h. hPa instead of kPa is ten times, on all days
 _MONTH, _SEASON = 28, 90  # [d] from which means are judged
 _CLEARNESS = (0.2, 0.78)  # mean of a season: 0.36-0.66
@@ -1044,7 +1044,7 @@ def _check_values(data: pd.DataFrame, raw: pd.DataFrame, asked: _Asked, latitude
     possible = pd.DataFrame({v: values for v, values in checked.items() if values is not None})
     if {"tmin", "tmax"} <= set(possible.columns):
         _check_order(possible, findings)
-    if "srad" in possible and not np.isnan(top).any():
+    if "srad" in possible:
         _check_radiation(possible["srad"].dropna(), pd.Series(top, data.index), latitude, units, findings)
     if {"tmax", "vap"} <= set(possible.columns):
         _check_vapour(possible.dropna(subset=["tmax", "vap"]), units, findings)

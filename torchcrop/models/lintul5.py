@@ -479,7 +479,7 @@ def soil_layer(kind: str, top: float, bottom: float) -> Observable:
         return hard_min(params.soil.maximum_root_depth, params.crop.maximum_root_depth)
 
     def check(params: Lintul5Parameters) -> None:
-        reach = float(deepest(params).min())
+        reach = float(deepest(params).detach().min())
         if bottom > reach + 1e-9:
             raise ValueError(
                 f"soil water to {100 * bottom:g} cm is asked for, but LINTUL5 models water to the largest rooting "

@@ -11,14 +11,15 @@ import pandas as pd
 from torchcrop.quantities import Quantity, nearest
 from torchcrop.simulation.run import Run, find_output
 
-__all__ = ["first_day", "labels_of", "observed_events", "observed_variables", "pair", "readable"]
+__all__ = ["MATTER", "first_day", "labels_of", "observed_events", "observed_variables", "pair", "readable"]
 
 _COLUMNS = ("date", "variable", "value")
 _LABELS = ("experiment", "treatment")
 _TIMES = {"start": 0, "end": 1}
 _DATE = "date"
 """Unit of an observed date of development."""
-_MATTER = "g m-2"
+MATTER = "g m-2"
+"""Unit of what stays on the field after a simulation's end."""
 
 
 def pair(run: Run, observations: pd.DataFrame, variable: str) -> pd.DataFrame:
@@ -145,8 +146,8 @@ def _values(run: Run, variable: str, unit: str, sim: int) -> np.ndarray:
     rows = int(run.rows[sim])
     lived = run[variable][sim, :rows].detach().cpu().numpy()
     name = readable(run, variable)
-    last = float(run.final[name][sim]) if name in run.final else lived[-1]
-    beyond = np.full(_length(run, sim) + 1 - rows, last if unit == _MATTER else np.nan)
+    last = float(run.final[name][sim].detach()) if name in run.final else lived[-1]
+    beyond = np.full(_length(run, sim) + 1 - rows, last if unit == MATTER else np.nan)
     if name in run.final:
         beyond[0] = last
     return np.concatenate([lived, beyond])
