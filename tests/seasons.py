@@ -230,6 +230,11 @@ class Case:
         """The first season."""
         return self.seasons[0]
 
+    @property
+    def short(self) -> Season:
+        """A warm season across New Year in which the crop matures within 120 days."""
+        return next(s for s in self.seasons if s.station.name == "south" and s.end.month < 5)
+
 
 def _by_date(soil: Record | None, dry: Record | None, irrigated: dict[str, float]) -> list[Season]:
     """Seasons of wheat that emerges by date: spring, leap year, across New Year, in the south, cut short."""

@@ -74,7 +74,8 @@ def test_simulate_prints_the_error_of_every_observed_variable(capsys):
     rmse = np.sqrt(np.mean((found["simulated"] - found["observed"]) ** 2))
     cells = row(out, "canopy_cover")
     assert cells[1:3] == ["-", str(len(found))]
-    assert float(cells[3]) == pytest.approx(rmse, rel=1e-3)
+    assert float(cells[4]) == pytest.approx(rmse, rel=1e-3)
+    assert row(out, "soil_moisture_0_15cm")[3:5] == ["34", "6"]
     assert "not compared: soil_water_0_200cm, soil_water_105_200cm: soil water to 200 cm is asked for" in out
 
 
@@ -152,7 +153,7 @@ def test_simulate_shows_all_treatments_side_by_side(capsys, folder, monkeypatch)
         (["simulate", LIRF, "--output", "lai"], "unrecognized arguments: --output lai"),
         (["simulate"], "the following arguments are required: EXPERIMENT (see torchcrop simulate --help)"),
         (["calibrate", LIRF], "the following arguments are required: --free (see torchcrop calibrate --help)"),
-        (["calibrate", LIRF, "--free", "tsum1"], "'tsum1' is not NAME=LOW:HIGH, such as tsum1=500:1100"),
+        (["calibrate", LIRF, "--free", "tsum1=5"], "'tsum1=5' is not NAME=LOW:HIGH, such as tsum1=500:1100"),
         (["calibrate", LIRF, "--free", "tsum1=9:5"], "'tsum1=9:5': the lower bound must be below the upper"),
         (["calibrate", LIRF, "--free", "tsm1=5:9"], "has no quantity 'tsm1' (did you mean 'tsum1'"),
         (["calibrate", LIRF, "--free", "tsum1=5:9", "--free", "tsum1=5:9"], "--free: tsum1 is given twice"),
@@ -180,6 +181,12 @@ def test_wrong_data_are_refused_with_code_1(capsys, folder):
     message = refused(capsys, "simulate", folder, "--crop", "maize", code=1)
     assert "has 2 problems; the first: " in message
     assert message.endswith("(torchcrop check lists all)")
+
+
+def test_a_single_problem_is_told_in_full(capsys, folder):
+    change(folder, titel="?")
+    message = refused(capsys, "simulate", folder, "--crop", "maize", code=1)
+    assert message.startswith(f"{folder}/experiment.yaml: titel: unknown key (did you mean 'title'")
 
 
 def test_a_folder_without_an_experiment_is_refused(capsys, tmp_path):

@@ -17,16 +17,15 @@ import yaml
 from hypothesis import strategies as st
 
 from tests.conftest import shared_files
+from torchcrop.inputs.cabo import read_cabo
 from torchcrop.inputs.units import UnitError, convert
 from torchcrop.inputs.weather import (
     Weather,
-    WeatherError,
-    extraterrestrial_radiation,
     load_weather,
-    read_cabo,
     read_weather,
     read_weather_csv,
 )
+from torchcrop.inputs.weather_checks import WeatherError, extraterrestrial_radiation
 
 VARIABLES = ["tmin", "tmax", "srad", "rain", "wind", "vap"]
 LATITUDE = 42.0
@@ -658,6 +657,8 @@ def test_xarray_and_netcdf_hold_all_that_is_known(tmp_path: Path) -> None:
     same(Weather.from_xarray(ds), weather)
     ds.to_netcdf(tmp_path / "weather.nc")
     same(read_weather(tmp_path / "weather.nc"), weather)
+    assert read_weather(tmp_path / "weather.nc", source="a friend").source == "a friend"
+    same(Weather.from_xarray(ds.isel(date=[0])), weather.between("2019-05-01", "2019-05-01"))
 
 
 def test_units_and_place_come_from_a_dataset_and_the_user_overrules() -> None:

@@ -60,23 +60,22 @@ def test_another_experiment_is_another_field(run):
     assert pair(run, table.assign(experiment="f"), "lai").empty
 
 
-def test_beyond_the_end_matter_stays_and_everything_else_is_not_simulated(run):
+def test_after_the_end_an_observation_is_compared_with_the_last_value_and_marked(run):
     rows = int(run.rows[0])
     assert rows < SEASON - 10
     table = observed(
         (rows + 5, "a", "storage_organs", 500.0, "g m-2"),
+        (rows - 1, "a", "storage_organs", 500.0, "g m-2"),
         (rows + 5, "a", "aboveground", 900.0, "g m-2"),
-        (rows + 5, "a", "lai", 0.5, "m2 m-2"),
-        (rows, "a", "lai", 0.6, "m2 m-2"),
         (SEASON + 1, "a", "storage_organs", 500.0, "g m-2"),
         (-1, "a", "storage_organs", 0.0, "g m-2"),
     )
     stored = pair(run, table, "storage_organs")
-    assert stored["simulated"].tolist() == [run.final["storage_organs"][0].item()], "two lie outside the season"
-    assert pair(run, table, "aboveground")["simulated"].item() == run["aboveground"][0, rows - 1].item() > 0
-    leaves = pair(run, table, "lai")
-    assert np.isnan(leaves["simulated"].iloc[0])
-    assert leaves["simulated"].iloc[1] == run.final["lai"][0].item(), "the state at the start of the day after"
+    expected = [run.final["storage_organs"][0].item(), run["storage_organs"][0, rows - 1].item()]
+    assert stored["simulated"].tolist() == expected, "two lie outside the season"
+    assert stored["after_end"].tolist() == [True, False]
+    above = pair(run, table, "aboveground")
+    assert above["simulated"].item() == run["aboveground"][0, rows - 1].item() > 0, "an output of the day"
 
 
 def test_dates_of_events_are_days_since_the_first(run):
@@ -86,6 +85,7 @@ def test_dates_of_events_are_days_since_the_first(run):
     found = pair(run, table, "anthesis")
     assert found[["observed", "unit"]].values.tolist() == [[70.0, "d"]]
     assert found["simulated"].item() == run.dates["anthesis"][0].item()
+    pd.testing.assert_frame_equal(found, pair(run, table.replace({"unit": {"date": "d"}}), "anthesis"))
 
 
 def test_a_missing_value_is_no_observation(run):

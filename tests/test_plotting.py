@@ -152,8 +152,16 @@ def test_events_are_marked_on_their_day(one, three):
         days = mdates.date2num(texts[name]) - mdates.date2num(START)
         assert days == pytest.approx(one.dates[name][0].item(), abs=1e-4)
     marks = [line for line in plot_run(three, ["lai"]).axes[0].get_lines() if line.get_gid() == "anthesis"]
-    assert len(marks) == 3
+    days = [(mdates.date2num(mark.get_xdata()) - mdates.date2num(START)).item() for mark in marks]
+    assert days == pytest.approx([10 * i + three.dates["anthesis"][i].item() for i in range(3)], abs=1e-4)
     assert not plot_run(one, ["lai"], events=False).axes[0].texts
+
+
+def test_an_event_that_was_not_reached_is_not_marked():
+    young = [season(START, days, soil=soil5(), sowing=START) for days in (60, 70)]
+    run = tc.simulate(tc.Lintul5(level="water"), CROP, young)
+    assert not plot_run(run, ["lai"], sims=[0]).axes[0].texts
+    assert "maturity" not in legend(plot_run(run, ["lai"]))
 
 
 def test_observations_are_points_in_the_panel_of_their_variable(one, observations):
@@ -285,10 +293,14 @@ def test_an_ensemble_without_unit_or_groups_is_an_error():
 # --- the house ------------------------------------------------------------------------------------------
 
 
-def test_the_settings_of_matplotlib_stay_as_they_are(one):
-    before = dict(mpl.rcParams)
-    plot_run(one)
-    assert dict(mpl.rcParams) == before
+def test_the_settings_of_matplotlib_stay_as_they_are(one, observations):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        before = dict(mpl.rcParams)
+        plot_run(one)
+        plot_fit_comparison(one, one, observations)
+        plot_ensemble([1.0], ["a"], label="grain", unit="g m-2")
+        assert dict(mpl.rcParams) == before
 
 
 def test_a_figure_shows_itself_in_a_notebook(one):

@@ -20,9 +20,10 @@ import pytest
 import torchcrop as tc
 from tests.conftest import SHARED
 from tests.reference_cases import load_case
+from torchcrop.inputs.cabo import read_cabo
 from torchcrop.inputs.management import Management
 from torchcrop.inputs.parameters import load_crop, load_soil
-from torchcrop.inputs.weather import load_weather, read_cabo
+from torchcrop.inputs.weather import load_weather
 from torchcrop.models.model import Model
 from torchcrop.quantities import Record
 from torchcrop.simulation.seasons import Season
@@ -115,12 +116,8 @@ _REFERENCE: dict[str, tuple[str, str | None]] = {
 }
 _FROM_PCSE: dict[str, Callable[[], Trial]] = {
     "lintul1-1984": partial(_at_wageningen, 1984, tc.Lintul1(), "spring_wheat", emergence=(3, 1)),
-    "lintul2-1976": partial(
-        _at_wageningen, 1976, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)
-    ),
-    "lintul2-1994": partial(
-        _at_wageningen, 1994, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)
-    ),
+    "lintul2-1976": partial(_at_wageningen, 1976, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
+    "lintul2-1994": partial(_at_wageningen, 1994, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
     "wheat-1997": partial(_at_wageningen, 1997, _water, "wheat", "silt_loam", emergence=(1, 1)),
     "maize-1989": partial(_at_wageningen, 1989, _water, "maize", "loamy_sand", sowing=(5, 1)),
     "potato-1986": partial(_at_wageningen, 1986, _potential, "potato", "sandy_loam", sowing=(4, 20)),

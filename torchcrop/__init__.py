@@ -1,10 +1,10 @@
 """torchcrop: differentiable, batched crop models.
 
-    import torchcrop as tc
+import torchcrop as tc
 
-    trial = tc.load_experiment("maize_lirf_2023")
-    crop = tc.load_crop("maize")
-    run = tc.simulate(tc.Lintul5(level="water"), crop, trial)
+trial = tc.load_experiment("maize_lirf_2023")
+crop = tc.load_crop("maize")
+run = tc.simulate(tc.Lintul5(level="water"), crop, trial)
 """
 
 __version__ = "0.1.0"
@@ -15,10 +15,11 @@ from torchcrop.calibration.objectives import Concentrated, LeastSquares
 from torchcrop.calibration.solvers import LBFGS
 from torchcrop.functions.switches import Hard, Smooth, StraightThrough, Switches
 from torchcrop.functions.tables import Table
+from torchcrop.inputs.cabo import read_cabo
 from torchcrop.inputs.experiments import Experiment, check_experiment, load_experiment
 from torchcrop.inputs.management import Management, seasons
 from torchcrop.inputs.parameters import load_crop, load_soil
-from torchcrop.inputs.weather import Weather, load_weather, read_cabo, read_weather, read_weather_csv
+from torchcrop.inputs.weather import Weather, load_weather, read_weather, read_weather_csv
 from torchcrop.models.lintul1 import Lintul1, Lintul1Crop
 from torchcrop.models.lintul2 import Lintul2, Lintul2Crop, Lintul2Soil
 from torchcrop.models.lintul5 import Lintul5, Lintul5Crop, Lintul5Soil

@@ -23,13 +23,15 @@ import numpy as np
 import pandas as pd
 
 import torchcrop as tc
+from torchcrop.calibration.parameters import free_parameters
 from torchcrop.inputs.experiments import Experiment, check_experiment, load_experiment
-from torchcrop.inputs.parameters import load_crop, provenance_of, save_parameters
+from torchcrop.inputs.parameters import load_crop, save_parameters
+from torchcrop.inputs.provenance import provenance_of
 from torchcrop.inputs.shipped import data_path, names
 from torchcrop.inputs.yaml_files import looks_like_path, read_yaml
 from torchcrop.models.model import Model, Observable
 from torchcrop.plotting import plot_run
-from torchcrop.quantities import Record, nearest, resolve
+from torchcrop.quantities import Record, nearest
 from torchcrop.simulation.observed import first_day, labels_of, pair
 from torchcrop.simulation.run import Run, find_output
 
@@ -38,6 +40,8 @@ __all__ = ["main"]
 MODELS: dict[str, type[Model]] = {"lintul1": tc.Lintul1, "lintul2": tc.Lintul2, "lintul5": tc.Lintul5}
 SWITCHES: dict[str, type[Any]] = {"hard": tc.Hard, "smooth": tc.Smooth, "straight-through": tc.StraightThrough}
 
+# tsum1, tsum1=500:1100, slatb*=0.5:2, fotb[1.0]=0:1
+_FREE = re.compile(r"^(?P<name>[^=\[]+(?:\[[^\]]*\])?)(?:=(?P<low>[^:]+):(?P<high>.+))?$")
 _REDUCTION = re.compile(r"^(?:max|min|sum)\((\w+)\)$")
 # Final states that are printed: matter, water, depth. All others are in summary.csv.
 _PRINTED_UNITS = ("g m-2", "mm", "m")
@@ -90,8 +94,10 @@ def _fail(message: str, code: int) -> int:
 
 def _one_line(error: Exception) -> str:
     problems: Sequence[str] = getattr(error, "problems", ())
-    if len(problems) > 1:
-        where = getattr(error, "file", getattr(error, "title", type(error).__name__))
+    where = getattr(error, "file", "") or getattr(error, "title", "")
+    if where and len(problems) == 1:
+        return f"{where}: {problems[0]}"
+    if where and problems:
         return f"{where} has {len(problems)} problems; the first: {problems[0]} (torchcrop check lists all)"
     text = str(error).strip()
     if isinstance(error, KeyError):  # whose text is its argument in quotes
@@ -200,8 +206,9 @@ def _add_calibrate(commands: Any, common: _Parser) -> None:
         type=_bounded,
         action="append",
         required=True,
-        metavar="NAME=LOW:HIGH",
-        help="a parameter to fit, by FST symbol or name, and its bounds; may be repeated",
+        metavar="NAME[=LOW:HIGH]",
+        help="a parameter to fit and its bounds (default: the crop file's); may be repeated. By FST symbol or name: "
+        "tsum1, soil.smfc; slatb* is a factor on a table, fotb[1.0] its value at 1.0",
     )
     parser.add_argument(
         "--variables", type=_listed, metavar="NAMES", help="observed variables to fit; default: all that are observed"
@@ -275,16 +282,17 @@ def _assigned(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER, such as tsum1=800") from None
 
 
-def _bounded(text: str) -> tuple[str, tuple[float, float]]:
-    name, _, bounds = text.partition("=")
-    low, _, high = bounds.partition(":")
+def _bounded(text: str) -> tuple[str, tuple[float, float] | None]:
+    match = _FREE.match(text)
     try:
-        found = float(low), float(high)
+        if match is None:
+            raise ValueError
+        bounds = None if match["low"] is None else (float(match["low"]), float(match["high"]))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=LOW:HIGH, such as tsum1=500:1100") from None
-    if not found[0] < found[1]:
+    if bounds is not None and not bounds[0] < bounds[1]:
         raise argparse.ArgumentTypeError(f"{text!r}: the lower bound must be below the upper")
-    return name.strip(), found
+    return match["name"].strip(), bounds
 
 
 def _count(text: str) -> int:
@@ -455,7 +463,7 @@ def _date(run: Run, sim: int, days: float) -> str:
 
 
 def _print_errors(run: Run, observations: pd.DataFrame) -> None:
-    """Errors of every observed variable, and which could not be compared, and why."""
+    """Errors of every observed variable, how many observations are later than the run, and what was not compared."""
     rows: list[list[str]] = []
     left_out: dict[str, list[str]] = {}
     for name in dict.fromkeys(observations["variable"]):
@@ -466,19 +474,16 @@ def _print_errors(run: Run, observations: pd.DataFrame) -> None:
             continue
         both = found.dropna(subset=["observed", "simulated"])
         if both.empty:
-            left_out.setdefault("no observation lies within the days simulated", []).append(name)
+            left_out.setdefault("nothing of it was simulated", []).append(name)
             continue
         deviation = both["simulated"] - both["observed"]
-        rows.append(
-            [
-                name,
-                str(both["unit"].iloc[0]),
-                str(len(both)) if len(both) == len(found) else f"{len(both)} of {len(found)}",
-                *(_number(v) for v in (np.sqrt((deviation**2).mean()), deviation.mean(), both["observed"].mean())),
-            ]
-        )
+        numbers = np.sqrt((deviation**2).mean()), deviation.mean(), both["observed"].mean()
+        counts = str(len(both)), str(both["after_end"].sum())
+        rows.append([name, str(both["unit"].iloc[0]), *counts, *(_number(float(v)) for v in numbers)])
     if rows:
-        print(_table([["observed", "unit", "n", "RMSE", "bias", "mean observed"], *rows], left=2), end="\n\n")
+        print(
+            _table([["observed", "unit", "n", "after end", "RMSE", "bias", "mean observed"], *rows], left=2), end="\n\n"
+        )
     for reason, variables in left_out.items():
         print(f"not compared: {', '.join(variables)}: {reason}")
 
@@ -507,29 +512,28 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     trials = [load_experiment(name) for name in [_find_experiment(name) for name in arguments.experiments]]
     crop = _find_crop(arguments, trials)
     model = _find_model(arguments, crop)
-    free = _known_parameters(model, arguments.free)
+    free = _known_parameters(model, crop, trials, arguments.free)
     variables = None if arguments.variables is None else _known_observed(trials, arguments.variables)
     solver = tc.LBFGS() if arguments.starts is None else tc.LBFGS(starts=arguments.starts)
-    fit = tc.calibrate(
-        model, crop, trials=trials, free=free, solver=solver, switches=switches, variables=variables, progress=True
-    )
+    fit = tc.calibrate(model, crop, trials, free, solver=solver, switches=switches, variables=variables)
     print(fit.summary())
     if arguments.out is not None:
         _write_fit(fit, crop, arguments.out)
-    return 0
+    return 1 if fit.status == "non-finite" else 0
 
 
-def _known_parameters(model: Model, free: Iterable[tuple[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
-    bounds: dict[str, tuple[float, float]] = {}
-    for name, given in free:
-        try:
-            resolve(model.Parameters, name)
-        except KeyError as error:
-            raise UsageError(f"--free: {_one_line(error)}") from None
-        if name in bounds:
+def _known_parameters(
+    model: Model, crop: Record, trials: Sequence[Experiment], free: Sequence[tuple[str, Any]]
+) -> dict[str, Any]:
+    for name, _ in free:
+        if [other for other, _ in free].count(name) > 1:
             raise UsageError(f"--free: {name} is given twice")
-        bounds[name] = given
-    return bounds
+    records = {"crop": crop} | {"soil": trial.soil for trial in trials if trial.soil is not None}
+    try:
+        free_parameters(model, records, dict(free))
+    except ValueError as error:
+        raise UsageError(f"--free: {error}") from None
+    return dict(free)
 
 
 def _known_observed(trials: Iterable[Experiment], wanted: Sequence[str]) -> list[str]:
@@ -542,13 +546,13 @@ def _known_observed(trials: Iterable[Experiment], wanted: Sequence[str]) -> list
     return list(wanted)
 
 
-def _write_fit(fit: Any, crop: Record, folder: Path) -> None:
+def _write_fit(fit: tc.Fit, crop: Record, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     origin = provenance_of(crop)
     written = [folder / name for name in ("summary.txt", "parameters.csv", "errors.csv", "fit.png")]
     written[0].write_text(fit.summary() + "\n", encoding="utf-8")
-    fit.parameters.to_csv(written[1], index=False)
-    fit.errors.to_csv(written[2], index=False)
+    fit.parameters.to_csv(written[1])
+    fit.errors.to_csv(written[2])
     fit.plot().savefig(written[3])
     written.append(save_parameters(fit.crop, folder / f"{origin.name if origin else 'crop'}_fitted.yaml"))
     _print_written(folder, written)

@@ -71,6 +71,8 @@ _FIRST_CHOICE = ("lai", "aboveground", "storage_organs", "root_depth", "water_co
 _MARKERS = {"emergence": "^", "anthesis": "o", "maturity": "D"}
 _MARKED = ("anthesis", "maturity")
 _PANEL = (3.6, 2.5)
+# Unit of what stays on the field when a simulation has ended.
+_MATTER = "g m-2"
 # Letters of an axis label that stand beside a panel.
 _WIDEST_LABEL = 27
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -329,7 +331,7 @@ def _is_held(run: Run, name: str) -> bool:
     """Whether a value stays after the end: matter, a state, or an observable of states alone."""
     known = find_output(run.model, name)
     states = run.model.State.quantities()
-    return known.unit == MATTER or all(
+    return known.unit == _MATTER or all(
         n in states for n in (known.needs if isinstance(known, Observable) else (known.name,))
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -54,8 +54,8 @@ def calibrate(
     trials : sequence of Experiment
         Experiments with observations; all treatments take part, in one batch.
     free : mapping of str to (float, float), or sequence of str
-        Bounds of the free parameters by name, shared by all trials: ``tsum1``, ``soil.smfc``, ``slatb*`` (a factor on a table),
-        ``fotb[1.0]`` (an ordinate). Names alone take default bounds.
+        Bounds of the free parameters by name, shared by all trials: ``tsum1``, ``soil.smfc``, ``slatb*`` (a factor
+        on a table), ``fotb[1.0]`` (an ordinate). Names alone take default bounds.
     solver : LBFGS
         Default ``LBFGS()``: one start, from the preset.
     objective : Objective
@@ -80,8 +80,8 @@ def calibrate(
 
     Notes
     -----
-    The optimiser moves ``u`` in ``x = lower + (upper - lower) / (1 + exp(-u))``. A start at or beyond a bound is moved 5 % of
-    the range inside.
+    The optimiser moves ``u`` in ``x = lower + (upper - lower) / (1 + exp(-u))``. A start at or beyond a bound is
+    moved 5 % of the range inside.
     """
     trials = [trials] if isinstance(trials, Experiment) else list(trials)
     if not trials:
@@ -129,10 +129,14 @@ def calibrate(
     else:
         determined, sd = identifiability(problem, box, best.latent, switches)
     share = box.share(values)
-    shown = errors_before[["unit", "n"]].assign(
-        **{f"{column}_before": errors_before[column] for column in ("rmse", "bias", "efficiency")},
-        **{f"{column}_after": errors_after[column] for column in ("rmse", "bias", "efficiency", "after_end")},
-    ).rename(columns={"after_end_after": "after_end"})
+    shown = (
+        errors_before[["unit", "n"]]
+        .assign(
+            **{f"{column}_before": errors_before[column] for column in ("rmse", "bias", "efficiency")},
+            **{f"{column}_after": errors_after[column] for column in ("rmse", "bias", "efficiency", "after_end")},
+        )
+        .rename(columns={"after_end_after": "after_end"})
+    )
     notes += _remarks(problem, shown)
     return Fit(
         problem=problem,
@@ -161,7 +165,7 @@ def calibrate(
     )
 
 
-def _search(solver: LBFGS, cost: object, first: Tensor, progress: bool | None) -> list[Solution]:
+def _search(solver: LBFGS, cost: Callable[[Tensor], Tensor], first: Tensor, progress: bool | None) -> list[Solution]:
     starts = solver.points(first)
     show = sys.stderr.isatty() if progress is None else progress
     solutions = []
@@ -172,7 +176,7 @@ def _search(solver: LBFGS, cost: object, first: Tensor, progress: bool | None) -
                 bar.update()
                 bar.set_postfix_str(f"start {i + 1}/{len(starts)}, objective {value:.5g}")
 
-            solutions.append(solver.minimise(cost, start, step))  # type: ignore[arg-type]
+            solutions.append(solver.minimise(cost, start, step))
     return sorted(solutions, key=lambda s: s.value)
 
 
@@ -181,8 +185,8 @@ def _remarks(problem: Problem, table: pd.DataFrame) -> list[str]:
     late = table["after_end"]
     for name in table.index[late > 0]:
         remarks.append(
-            f"{late[name]} of {table['n'][name]} observations of {name} are later than the simulated maturity and were compared "
-            "with the last state."
+            f"{late[name]} of {table['n'][name]} observations of {name} are later than the simulated maturity and were "
+            "compared with the last state."
         )
     for reason in dict.fromkeys(problem.unused.values()):
         names = [n for n, r in problem.unused.items() if r == reason]

@@ -47,8 +47,8 @@ class Fit:
     errors : DataFrame
         Per variable unit, n, and rmse, bias, efficiency before and after, under Hard.
     parameters : DataFrame
-        Per free parameter symbol, unit, before, after, lower, upper, at_bound, determined (share of its latent prior variance
-        that the data remove) and sd (of the latent posterior, mapped to the parameter).
+        Per free parameter symbol, unit, before, after, lower, upper, at_bound, determined (share of its latent prior
+        variance that the data remove) and sd (of the latent posterior, mapped to the parameter).
     switches : Switches
         Used for the fit.
     notes : list of str
@@ -87,8 +87,9 @@ class Fit:
 
     @property
     def undetermined(self) -> list[str]:
-        """Names of the parameters that the data do not determine."""
-        return list(self.parameters.index[self.parameters["determined"] < DETERMINED])
+        """Names of the parameters that the data do not determine, those at a bound apart."""
+        p = self.parameters
+        return list(p.index[(p["determined"] < DETERMINED) & ~p["at_bound"]])
 
     def summary(self) -> str:
         """Give the fit as text: status, errors before and after, parameters, what the data leave open."""
@@ -131,6 +132,9 @@ class Fit:
                 f"The data do not determine {', '.join(self.undetermined)}: less than {100 * DETERMINED:.0f} % of the "
                 "variance that the bounds leave is removed; the values given are one choice among many."
             )
+        for name in p.index[p["at_bound"]]:
+            end = "lower" if p["after"][name] - p["lower"][name] < p["upper"][name] - p["after"][name] else "upper"
+            lines.append(f"{name} is at its {end} bound: the data ask for more than the bounds allow.")
         lines += list(self.notes)
         return "\n".join(lines)
 
@@ -157,7 +161,8 @@ def identifiability(problem: Problem, box: Box, latent: Tensor, switches: Switch
     Returns
     -------
     determined, sd : Tensor
-        Share of the latent prior variance that the data remove, and standard deviation in the parameters' units, ``[P]``.
+        Share of the latent prior variance that the data remove, and standard deviation in the parameters' units,
+        ``[P]``.
 
     Notes
     -----

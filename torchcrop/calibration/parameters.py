@@ -1,7 +1,7 @@
 """Free parameters: what a calibration may change, by name.
 
-A name is an FST symbol in any case or a readable name (``tsum1``, ``soil.smfc``). Of a table, ``slatb*`` means a factor on
-all its ordinates, and ``fotb[1.0]`` the ordinate at that breakpoint.
+A name is an FST symbol in any case or a readable name (``tsum1``, ``soil.smfc``). Of a table, ``slatb*`` means a
+factor on all its ordinates, and ``fotb[1.0]`` the ordinate at that breakpoint.
 """
 
 from __future__ import annotations
@@ -131,7 +131,8 @@ def _resolve(model: Model, records: Mapping[str, Record], name: str, bounds: Any
         raise ValueError(f"{name}: lower bound {lower:g} is not below upper bound {upper:g}")
     if lower < limits[0] or upper > limits[1]:
         raise ValueError(
-            f"{name}: bounds {lower:g} to {upper:g} [{quantity.unit}] leave the plausible range {limits[0]:g} to {limits[1]:g}"
+            f"{name}: bounds {lower:g} to {upper:g} [{quantity.unit}] leave the plausible range "
+            f"{limits[0]:g} to {limits[1]:g}"
         )
     unit = "-" if part == "scale" else quantity.unit
     return FreeParameter(name, record, field, quantity.symbol, unit, quantity.doc, part, preset, lower, upper)
@@ -142,8 +143,10 @@ def _knot(name: str, table: Table, x: float) -> int:
     for i, knot in enumerate(knots):
         if abs(knot - x) <= 1e-9 * max(1.0, abs(knot)):
             return i
-    raise ValueError(f"{name}: the table has no breakpoint at {x:g}{nearest(f'{x:g}', [f'{k:g}' for k in knots])}; "
-                     f"it has {', '.join(f'{k:g}' for k in knots)}")
+    raise ValueError(
+        f"{name}: the table has no breakpoint at {x:g}{nearest(f'{x:g}', [f'{k:g}' for k in knots])}; "
+        f"it has {', '.join(f'{k:g}' for k in knots)}"
+    )
 
 
 def _bounds(

@@ -120,8 +120,8 @@ def observations_of(
     Raises
     ------
     KeyError, ValueError
-        If a variable that is asked for was not observed or cannot be simulated, a unit does not fit, or an observation lies
-        outside the season.
+        If a variable that is asked for was not observed or cannot be simulated, a unit does not fit, or an
+        observation lies outside the season.
     """
     tables = []
     for trial in trials:
@@ -145,7 +145,9 @@ def observations_of(
         wanted = list(variables)
         for name in wanted:
             if name not in names:
-                raise KeyError(f"{name!r} was not observed in {', '.join(t.id for t in trials)}; observed are {', '.join(names)}")
+                raise KeyError(
+                    f"{name!r} was not observed in {', '.join(t.id for t in trials)}; observed are {', '.join(names)}"
+                )
             reason = _cannot(model, name, probe)
             if reason:
                 raise ValueError(f"{name} cannot be calibrated on: {reason}")
@@ -183,18 +185,18 @@ def _collect(model: Model, table: pd.DataFrame, name: str, probe: Run) -> tuple[
             continue
         start = probe.calendar.starts[sim]
         row = (pd.Timestamp(record["date"]).date() - start).days
-        value = float(record["value"])
+        number = float(record["value"])
         if event:
-            value = float(row)
+            number = float(row)
         else:
             row += 1 if record.get("time") == "end" else 0
             if not 0 <= row < probe.calendar.lengths[sim]:
                 raise ValueError(
-                    f"{name} was observed on {pd.Timestamp(record['date']).date()} in {record['treatment']}, outside the "
-                    f"season from {start}, {probe.calendar.lengths[sim]} days: lengthen the season or leave it out"
+                    f"{name} was observed on {pd.Timestamp(record['date']).date()} in {record['treatment']}, outside "
+                    f"the season from {start}, {probe.calendar.lengths[sim]} days: lengthen the season or leave it out"
                 )
             try:
-                value = float(convert(value, str(record["unit"]), unit, what=name))
+                number = float(convert(number, str(record["unit"]), unit, what=name))
             except UnitError:
                 if str(record["unit"]) != unit:
                     raise
@@ -202,8 +204,8 @@ def _collect(model: Model, table: pd.DataFrame, name: str, probe: Run) -> tuple[
         deviations.append(float("nan") if event or deviation is None else float(deviation))
         sims.append(sim)
         rows.append(row)
-        values.append(value)
-        kept.append(record | {"value": value, "unit": unit})
+        values.append(number)
+        kept.append(record if event else record | {"value": number, "unit": unit})
     value = torch.tensor(values, dtype=torch.float64)
     own = value.std() if value.numel() > 1 else value.abs().max()
     own = torch.where(own > 0, own, torch.ones_like(own))
@@ -218,8 +220,8 @@ def errors(problem: Problem, values: Tensor) -> tuple[Run, pd.DataFrame]:
     Returns
     -------
     run, table : Run, DataFrame
-        One row per variable: unit, n, rmse, bias, efficiency (Nash & Sutcliffe 1970), days_after_end. Observations after the
-        end of a simulation are compared with the last state, and counted in ``days_after_end``.
+        One row per variable: unit, n, rmse, bias, efficiency (Nash & Sutcliffe 1970), after_end. Observations after
+        the end of a simulation are compared with the last state, and counted in ``after_end``.
     """
     with torch.no_grad():
         run = problem.run(values, Hard())

@@ -57,7 +57,7 @@ class LBFGS:
     tolerance_grad : float
         Stop where no derivative to a latent parameter exceeds this, relative to the objective's magnitude.
     tolerance_change : float
-        Stop where objective and parameters change less than this.
+        Stop where the objective, or every latent parameter, changes less than this in an iteration.
     seed : int
         Of the Sobol points.
     """
@@ -66,7 +66,7 @@ class LBFGS:
     max_iter: int = 60
     history_size: int = 20
     tolerance_grad: float = 1e-5
-    tolerance_change: float = 1e-7
+    tolerance_change: float = 1e-5
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -111,15 +111,15 @@ class LBFGS:
             nonlocal best, broken
             optimiser.zero_grad()
             value = objective(latent)
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             assert latent.grad is not None
             if not (bool(torch.isfinite(value)) and bool(torch.isfinite(latent.grad).all())):
                 # A step too far: high and flat, so that the line search turns back.
                 broken += 1
                 latent.grad.zero_()
                 return torch.full_like(value, abs(best[0]) * 10 + 10)
-            if float(value) < best[0]:
-                best = (float(value), latent.detach().clone())
+            if float(value.detach()) < best[0]:
+                best = (float(value.detach()), latent.detach().clone())
             history.append(best[0])
             step(best[0])
             return value.detach()

@@ -105,6 +105,10 @@ class Switches(ABC):
         """Whether the lane may stop at this state (1 or 0), given the clock that ends its life."""
 
     @abstractmethod
+    def abandoned(self, x: Tensor) -> Tensor:
+        """1 where x < 0 under Hard, 0 under Smooth: for a rule that stops the program and is no process."""
+
+    @abstractmethod
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         """1 where x >= 0 (``strict``: x > 0), else 0; for a state that moves slowly on `scale`."""
 
@@ -195,6 +199,9 @@ class Hard(Switches):
     def finished(self, clock: Tensor, threshold: Number, scale: Number, strict: bool = False) -> Tensor:
         return exceeds(clock - threshold) if strict else indicator(clock - threshold)
 
+    def abandoned(self, x: Tensor) -> Tensor:
+        return exceeds(-x)
+
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         return exceeds(x) if strict else indicator(x)
 
@@ -282,6 +289,9 @@ class Smooth(Switches):
         # Shifted by one scale: the window reaches back half a day before the clock.
         return exceeds(clock - threshold - (1 + _NEGLIGIBLE_LIFE_WIDTHS * self.softness) * scale)
 
+    def abandoned(self, x: Tensor) -> Tensor:
+        return x.new_zeros(())
+
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         return gate(x, min(self.softness, _LARGEST_GATE_SOFTNESS) * scale)
 
@@ -365,6 +375,9 @@ class StraightThrough(Switches):
 
     def finished(self, clock: Tensor, threshold: Number, scale: Number, strict: bool = False) -> Tensor:
         return _HARD.finished(clock, threshold, scale, strict)
+
+    def abandoned(self, x: Tensor) -> Tensor:
+        return exceeds(-x)
 
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         return replace_gradient(_HARD.step(x, scale, strict), self._smooth.step(x, scale))

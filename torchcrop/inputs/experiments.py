@@ -17,7 +17,8 @@ from torchcrop.inputs.management import LONGEST, Management, ManagementError, to
 from torchcrop.inputs.observations import ObservationError, read_observations
 from torchcrop.inputs.parameters import ParameterError, load_soil, provenance_of
 from torchcrop.inputs.shipped import data_path, names
-from torchcrop.inputs.weather import Weather, WeatherError, load_weather, read_weather
+from torchcrop.inputs.weather import Weather, load_weather, read_weather
+from torchcrop.inputs.weather_checks import WeatherError
 from torchcrop.inputs.yaml_files import FileError, looks_like_path, read_yaml, unknown_keys
 from torchcrop.models.model import Site
 from torchcrop.quantities import Record, nearest

@@ -255,10 +255,12 @@ class Lintul1(Model):
     def listens(self) -> frozenset[str]:
         return frozenset()
 
-    def management(self, emergence: float | None, sowing: float | None) -> dict[str, float]:
+    def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
         return emergence_from_date(self.name, emergence, sowing)
 
-    def drivers(self, weather: Weather, doy: Tensor, params: Lintul1Parameters, switches: Switches) -> Lintul1Drivers:
+    def drivers(
+        self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul1Parameters, switches: Switches
+    ) -> Lintul1Drivers:
         return Lintul1Drivers(**daily_drivers(weather, params.crop, switches))
 
     def initial(self, params: Lintul1Parameters, switches: Switches) -> Lintul1State:

@@ -171,10 +171,12 @@ class Lintul2(Model):
     def listens(self) -> frozenset[str]:
         return frozenset({"irrigation"})
 
-    def management(self, emergence: float | None, sowing: float | None) -> dict[str, float]:
+    def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
         return emergence_from_date(self.name, emergence, sowing)
 
-    def drivers(self, weather: Weather, doy: Tensor, params: Lintul2Parameters, switches: Switches) -> Lintul2Drivers:
+    def drivers(
+        self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul2Parameters, switches: Switches
+    ) -> Lintul2Drivers:
         common = daily_drivers(weather, params.crop, switches)
         soil, closed = penman.demand_lintul2(switches, common["tmean"], weather.srad * 1e6, weather.vap, weather.wind)
         return Lintul2Drivers(**common, soil_demand=soil, canopy_demand=closed)

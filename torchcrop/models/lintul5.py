@@ -307,12 +307,18 @@ class Lintul5Soil(Record):
 class Lintul5Management(Record):
     """Management of LINTUL5."""
 
-    emerged_at_start: Tensor = parameter(
+    emergence_by_date: Tensor = parameter(
         0.0,
         unit="-",
-        symbol="IDEM",
         switch=True,
-        doc="1: the crop stands from the run's first day, 0: it emerges by temperature sum from sowing",
+        doc="1: the crop emerges on a date, 0: by temperature sum from sowing",
+    )
+    emergence_day: Tensor = parameter(
+        0.0,
+        unit="d",
+        symbol="IDEM",
+        bounds=(-365, 730),
+        doc="day of emergence by date; 1 = 1 January of the year of the run's first day",
     )
     automatic_irrigation: Tensor = parameter(
         0.0,
@@ -428,6 +434,7 @@ class Lintul5Drivers(Record):
 
     tmean: Tensor = driver(unit="degC", doc="mean temperature")
     emergence: Tensor = driver(unit="degC", doc="mean temperature that counts towards emergence")
+    dated_emergence: Tensor = driver(unit="-", doc="share of the day after the date of emergence")
     development: Tensor = driver(unit="degC d d-1", symbol="DTSU", doc="daily increase of the temperature sum")
     photoperiod: Tensor = driver(unit="-", doc="factor of development before anthesis for a sensitive crop")
     effective: Tensor = driver(unit="degC", doc="mean temperature above the base temperature of juvenile leaf growth")
@@ -449,6 +456,7 @@ LEVELS = ("potential", "water")
 
 # Reduction of transpiration by CO2 (Wolf 2012, table FPENMTB).
 _CO2_TRANSPIRATION = Table.from_pairs([(40.0, 1.05), (360.0, 1.0), (720.0, 0.95), (1000.0, 0.92), (2000.0, 0.92)])
+_LONG_BEFORE = 30.0
 # Scale of the gate that stops root growth in a dry soil, and its threshold [-].
 _DRY_RATIO = 0.01
 _LARGEST_DROUGHT_ROOTS = 0.6
@@ -562,13 +570,17 @@ class Lintul5(Model):
     def listens(self) -> frozenset[str]:
         return frozenset({"irrigation", "irrigation_table"})
 
-    def management(self, emergence: float | None, sowing: float | None) -> dict[str, float]:
+    def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
         if emergence is None and sowing is None:
             raise ValueError(
                 "LINTUL5 starts from a sowing date (emergence is simulated) or from a date of emergence, and the "
                 "season has neither. Give `sowing` or `emergence` in the management or the treatment"
             )
-        return {"emerged_at_start": 1.0 if sowing is None else 0.0}
+        if sowing is not None:
+            return {}
+        assert emergence is not None
+        # A crop that stands on the first day has emerged long before: no share of that day is lost to smoothing.
+        return {"emergence_by_date": 1.0, "emergence_day": emergence if emergence > start else start - _LONG_BEFORE}
 
     def observable(self, name: str) -> Observable | None:
         layer = _SOIL_LAYER.match(name)
@@ -577,7 +589,9 @@ class Lintul5(Model):
         top, bottom = int(layer["top"]) / 100, int(layer["bottom"]) / 100
         return soil_layer(layer["kind"], top, bottom)
 
-    def drivers(self, weather: Weather, doy: Tensor, params: Lintul5Parameters, switches: Switches) -> Lintul5Drivers:
+    def drivers(
+        self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul5Parameters, switches: Switches
+    ) -> Lintul5Drivers:
         crop, soil, site = params.crop, params.soil, params.site
         tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
         _, photoperiod, extraterrestrial = astro.sun(switches, doy, site.latitude)
@@ -604,6 +618,7 @@ class Lintul5(Model):
                 crop.emergence_maximum_temperature - crop.emergence_base_temperature,
                 tmean - crop.emergence_base_temperature,
             ),
+            dated_emergence=phenology.one_day(switches, time, params.management.emergence_day),
             development=switches.positive(switches.table(crop.development_temperature, tmean)),
             photoperiod=switches.table(crop.photoperiod_factor, photoperiod),
             effective=phenology.effective_temperature(switches, tmean, crop.base_temperature),
@@ -661,7 +676,8 @@ class Lintul5(Model):
         emerging = switches.crossed(
             state.emergence_sum, crop.tsum_emergence, warm, demergence, state.emergence_sum_before
         )
-        emerged = management.emerged_at_start + (1 - management.emerged_at_start) * emerging
+        by_date = management.emergence_by_date
+        emerged = by_date * drivers.dated_emergence + (1 - by_date) * emerging
 
         # Development: the stage advances by 1/TSUM1 before anthesis and by 1/TSUM2 after it
         dtsum = emerged * drivers.development
@@ -876,5 +892,8 @@ class Lintul5(Model):
 
     def finished(self, state: Lintul5State, params: Lintul5Parameters, switches: Switches) -> Tensor:
         crop = params.crop
-        warm_stage = phenology.ONE_WARM_DAY / crop.tsum_maturity
-        return switches.finished(state.stage, crop.final_stage, warm_stage)
+        mature = switches.finished(state.stage, crop.final_stage, phenology.ONE_WARM_DAY / crop.tsum_maturity)
+        intercepted = canopy.interception(switches.table(crop.extinction, state.stage), state.lai)
+        above = state.leaves + state.dead_leaves + state.stems + state.dead_stems + state.storage_organs
+        dead = switches.abandoned(intercepted - _DEAD_INTERCEPTION) * switches.abandoned(_DEAD_MATTER - above)
+        return 1 - (1 - mature) * (1 - dead)

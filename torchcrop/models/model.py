@@ -139,13 +139,15 @@ class Model(ABC):
         """Kinds of dated events that the model acts on."""
 
     @abstractmethod
-    def management(self, emergence: float | None, sowing: float | None) -> dict[str, float]:
+    def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
         """Values of the management record that follow from a season's dates.
 
         Parameters
         ----------
         emergence, sowing : float or None
             Day numbers as `Day.time` counts them; None if the season has no such date.
+        start : float
+            Day number of the run's first day.
 
         Raises
         ------
@@ -154,8 +156,8 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def drivers(self, weather: Weather, doy: Tensor, params: Any, switches: Switches) -> Any:
-        """What follows from weather, day of year and parameters, without any state.
+    def drivers(self, weather: Weather, doy: Tensor, time: Tensor, params: Any, switches: Switches) -> Any:
+        """What follows from weather, day of year, day number and parameters, without any state.
 
         Elementwise, so of any shape: the engine computes it for a block of days at once, ``[days, 1]`` or
         ``[days, B]``.

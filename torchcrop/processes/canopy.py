@@ -18,7 +18,7 @@ def photosynthetic(radiation: Tensor) -> Tensor:
     return PAR_SHARE * radiation
 
 
-def interception(extinction: Tensor, lai: Tensor) -> Tensor:
+def interception(extinction: Tensor | float, lai: Tensor) -> Tensor:
     """Share of light intercepted by a canopy, ``1 - exp(-K LAI)`` (Monsi & Saeki 1953)."""
     return 1 - torch.exp(-extinction * lai)
 

@@ -42,8 +42,8 @@ def demand_lintul2(
 
     Notes
     -----
-    Penman 1948, with long-wave radiation after Brunt and the wind function ``2.63 (1 + 0.54 u)``; the constants are those of
-    the LINTUL2 listing, 273 K included.
+    Penman 1948, with long-wave radiation after Brunt and the wind function ``2.63 (1 + 0.54 u)``; the constants are
+    those of the LINTUL2 listing, 273 K included.
     """
     saturation = 0.611 * torch.exp(17.4 * tmean / (tmean + 239.0))
     slope = 4158.6 * saturation / (tmean + 239.0) ** 2

@@ -176,7 +176,9 @@ def assemble_parameters(
         def number(day: date | None, first: date = first) -> float | None:
             return None if day is None else float((day - first).days + 1)
 
-        values: dict[str, Any] = dict(model.management(number(season.emergence), number(season.sowing)))
+        values: dict[str, Any] = dict(
+            model.management(number(season.emergence), number(season.sowing), float(season.start.timetuple().tm_yday))
+        )
         for name, value in season.management.items():
             if not any(name.lower() in q.spellings() for q in management_kind.quantities().values()):
                 known = [s for q in management_kind.quantities().values() for s in q.spellings()]
@@ -196,7 +198,8 @@ def assemble_parameters(
         changes["co2"] = scenario["co2"]
     if changes:
         place = place.with_values(**changes)
-    return model.Parameters(crop=crop, soil=soil, site=place, management=stack_records(_deduplicated(managements)))
+    bundle = {"crop": crop, "soil": soil, "site": place, "management": stack_records(_deduplicated(managements))}
+    return model.Parameters(**bundle)
 
 
 def _complete(kind: type[Record], values: Mapping[str, Any]) -> Record:
@@ -367,8 +370,8 @@ class Forcing:
         weather = Weather(**dict(zip(self.names, raw, strict=True)))
         if self.modifiers:
             weather = self._modified(weather)
-        drivers = self.model.drivers(weather, doy, self.params, self.switches)
         time = self.time + rows[:, None].to(self.dtype)
+        drivers = self.model.drivers(weather, doy, time, self.params, self.switches)
         sown = (self.sown <= rows[:, None]).to(self.dtype)
         zero = self.table.new_zeros(days, 1)
         events = {}
@@ -397,7 +400,7 @@ class Forcing:
 
     def driven(self, day: Day, params: Any) -> Day:
         """The same day with drivers of other parameters (those of a module, which change by the day)."""
-        return day.replace(drivers=self.model.drivers(day.weather, day.doy, params, self.switches))
+        return day.replace(drivers=self.model.drivers(day.weather, day.doy, day.time, params, self.switches))
 
     def _modified(self, weather: Weather) -> Weather:
         m = self.modifiers

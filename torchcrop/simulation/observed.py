@@ -11,15 +11,13 @@ import pandas as pd
 from torchcrop.quantities import Quantity, nearest
 from torchcrop.simulation.run import Run, find_output
 
-__all__ = ["MATTER", "first_day", "labels_of", "observed_events", "observed_variables", "pair", "readable"]
+__all__ = ["first_day", "labels_of", "observed_events", "observed_variables", "pair", "readable"]
 
 _COLUMNS = ("date", "variable", "value")
 _LABELS = ("experiment", "treatment")
 _TIMES = {"start": 0, "end": 1}
-_DATE = "date"
-"""Unit of an observed date of development."""
-MATTER = "g m-2"
-"""Unit of what stays on the field after a simulation's end."""
+_DATES = ("date", "d")
+"""Units of an observed date of development: the date itself, or days of the run."""
 
 
 def pair(run: Run, observations: pd.DataFrame, variable: str) -> pd.DataFrame:
@@ -39,8 +37,8 @@ def pair(run: Run, observations: pd.DataFrame, variable: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``sim, date, row, observed, simulated, unit``. Missing values and observations outside the season are
-        left out. Dates of events are days since the run's first day [d].
+        Columns ``sim, date, row, observed, simulated, unit, after_end``. Missing values and observations outside the
+        season are left out. Dates of events are days since the run's first day [d].
 
     Raises
     ------
@@ -51,8 +49,8 @@ def pair(run: Run, observations: pd.DataFrame, variable: str) -> pd.DataFrame:
 
     Notes
     -----
-    Fields are harvested after maturity: beyond the end of a simulation what is measured in g m-2 keeps its last value.
-    Anything else is not simulated there, and `simulated` is NaN; so is the date of an event that was not reached.
+    Fields are harvested after maturity: an observation after the end of a simulation is compared with its last value,
+    and `after_end` says so. The date of an event that was not reached is NaN.
     """
     for column in _COLUMNS:
         if column not in observations:
@@ -70,22 +68,21 @@ def pair(run: Run, observations: pd.DataFrame, variable: str) -> pd.DataFrame:
         if "time" in here:
             row = row + here["time"].map(_TIMES).fillna(0).to_numpy(dtype=int)
         mine = (row >= 0) & (row <= _length(run, sim)) & _belongs(run, sim, here) & here["value"].notna().to_numpy()
-        simulated = _values(run, variable, unit, sim)[row[mine]]
-        parts.append(_table(sim, here[mine], row[mine], here["value"][mine], simulated, unit))
+        simulated = _values(run, variable, sim)[row[mine]]
+        table = _table(sim, here[mine], row[mine], here["value"][mine], simulated, unit)
+        parts.append(table.assign(after_end=row[mine] >= int(run.rows[sim])))
     return pd.concat(parts, ignore_index=True)
 
 
 def observed_events(run: Run, observations: pd.DataFrame) -> list[str]:
     """Events of the model whose dates were observed."""
-    if "unit" not in observations:
-        return []
-    dates = observations["variable"][observations["unit"] == _DATE].unique()
+    dates = observations["variable"][_are_dates(run, observations)].unique()
     return [name for name in run.dates if name in dates]
 
 
 def observed_variables(run: Run, observations: pd.DataFrame) -> dict[str, list[str]]:
     """Observed variables that the model has, dates of events apart, each with its spellings in the observations."""
-    values = observations["unit"] != _DATE if "unit" in observations else slice(None)
+    values = ~_are_dates(run, observations)
     found: dict[str, list[str]] = {}
     for name in observations["variable"][values].unique():
         try:
@@ -113,14 +110,21 @@ def labels_of(run: Run, sim: int) -> Mapping[str, str]:
 
 
 def _pair_dates(run: Run, observations: pd.DataFrame, event: str) -> pd.DataFrame:
-    here = observations[(observations["variable"] == event) & (observations["unit"] == _DATE)]
+    here = observations[(observations["variable"] == event) & _are_dates(run, observations)]
     simulated = run.dates[event].detach().cpu().numpy()
     parts = []
     for sim in range(len(run)):
         row = _days(run, sim, here)
         mine = (row >= 0) & (row <= _length(run, sim)) & _belongs(run, sim, here)
-        parts.append(_table(sim, here[mine], row[mine], row[mine], simulated[sim], "d"))
+        parts.append(_table(sim, here[mine], row[mine], row[mine], simulated[sim], "d").assign(after_end=False))
     return pd.concat(parts, ignore_index=True)
+
+
+def _are_dates(run: Run, observations: pd.DataFrame) -> np.ndarray:
+    """Rows that are dates of events; without units there are none."""
+    if "unit" not in observations:
+        return np.zeros(len(observations), dtype=bool)
+    return (observations["unit"].isin(_DATES) & observations["variable"].isin(list(run.dates))).to_numpy()
 
 
 def _table(sim: int, of: pd.DataFrame, row: object, observed: object, simulated: object, unit: str) -> pd.DataFrame:
@@ -141,16 +145,13 @@ def _length(run: Run, sim: int) -> int:
     return lengths[sim] if len(lengths) > 1 else lengths[0]
 
 
-def _values(run: Run, variable: str, unit: str, sim: int) -> np.ndarray:
-    """Daily values up to the day after the season; beyond the simulation's end NaN, except for matter."""
+def _values(run: Run, variable: str, sim: int) -> np.ndarray:
+    """Daily values up to the day after the season; beyond the simulation's end the last one."""
     rows = int(run.rows[sim])
     lived = run[variable][sim, :rows].detach().cpu().numpy()
     name = readable(run, variable)
     last = float(run.final[name][sim].detach()) if name in run.final else lived[-1]
-    beyond = np.full(_length(run, sim) + 1 - rows, last if unit == MATTER else np.nan)
-    if name in run.final:
-        beyond[0] = last
-    return np.concatenate([lived, beyond])
+    return np.concatenate([lived, np.full(_length(run, sim) + 1 - rows, last)])
 
 
 def _belongs(run: Run, sim: int, observations: pd.DataFrame) -> np.ndarray:

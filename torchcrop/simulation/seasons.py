@@ -18,7 +18,7 @@ from torchcrop.quantities import Record
 __all__ = ["Season", "Station"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Station:
     """Daily weather of one place, without gaps.
 
@@ -47,13 +47,16 @@ class Station:
     values: Mapping[str, np.ndarray]
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"Station({self.name!r}, {self.latitude:g} degree, {self.days} days from {self.first})"
+
     @property
     def days(self) -> int:
         """Number of days."""
         return len(next(iter(self.values.values())))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Season:
     """One simulation's place in time, and what is done to the crop.
 
@@ -91,3 +94,7 @@ class Season:
     site: Mapping[str, float] = field(default_factory=dict)
     soil: Record | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        named = "".join(f", {key} {value}" for key, value in self.labels.items())
+        return f"Season({self.station.name!r}, {self.start} to {self.end}{named})"
