@@ -144,19 +144,20 @@ def entries(trial: Trial, point: Point) -> list[Entry]:
 
 
 def drawn(trial: Trial, seed: int, share: float = 0.02) -> Point:
-    """A random point within a share of the presets; a parameter that is 0 moves by that share of its scale."""
+    """A random point within a share of the presets; what is 0 moves by that share of its scale."""
     generator = torch.Generator().manual_seed(seed)
     point = presets(trial)
     for key, quantity in continuous(trial).items():
         value = point[key]
         shift = share * (2 * torch.rand(value.shape, generator=generator, dtype=torch.float64) - 1)
         if quantity.kind == "table":
-            point[key] = value * (1 + shift)
+            # An ordinate of 0 can only grow.
+            point[key] = torch.where(value == 0, shift.abs() * value.abs().max(), value * (1 + shift))
         else:
             lo, hi = quantity.bounds
             moved = value + shift * _scale(float(value), quantity)
             # At a bound there is only one side.
-            point[key] = value - (moved - value) if lo == value > moved or hi == value < moved else moved
+            point[key] = 2 * value - moved if lo == value > moved or hi == value < moved else moved
     return point
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,6 +159,9 @@ class Naive(Switches):
 
     def finished(self, clock: Tensor, threshold: Number, scale: Number, strict: bool = False) -> Tensor:
         return self.hard.finished(clock - 28.0 / self.k, threshold, scale, strict)
+
+    def abandoned(self, ended: Tensor, rule: Callable[[], Tensor]) -> Tensor:
+        return ended
 
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         return smooth_step(x, 0.0, self.k) if self.jumps else self.hard.step(x, scale, strict)

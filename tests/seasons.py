@@ -31,13 +31,13 @@ def station(name: str = "north") -> Station:
     """Weather of five years: ``north`` is cool (52 N), ``south`` is warm, with its summer in January (34 S)."""
     latitude, elevation, mean, amplitude, wet, seed = {
         "north": (52.0, 10.0, 10.5, 8.0, 0.45, 1),
-        "south": (-34.0, 120.0, 17.5, 6.0, 0.25, 2),
+        "south": (-34.0, 120.0, 17.5, 6.0, 0.35, 2),
     }[name]
     generator = np.random.default_rng(seed)
     day = np.arange(DAYS)
     year = np.cos(2 * np.pi * (day - 200) / 365.25) * np.sign(latitude)
     raining = generator.random(DAYS) < wet
-    rain = np.where(raining, np.round(generator.exponential(6.0, DAYS), 1), 0.0)
+    rain = np.where(raining, np.round(generator.exponential(7.0, DAYS), 1), 0.0)
     tmean = mean + amplitude * year + generator.normal(0.0, 2.0, DAYS)
     half_range = np.where(raining, 3.0, 5.5) + generator.normal(0.0, 0.5, DAYS)
     tmin, tmax = tmean - half_range, tmean + half_range

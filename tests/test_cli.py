@@ -159,7 +159,7 @@ def test_simulate_shows_all_treatments_side_by_side(capsys, folder, monkeypatch)
         (["calibrate", LIRF, "--free", "tsum1=5:9", "--free", "tsum1=5:9"], "--free: tsum1 is given twice"),
         (["calibrate", LIRF, "--free", "tsum1=5:9", "--starts", "0"], "'0' is no number of 1 or more"),
         (
-            ["calibrate", LIRF, "--free", "tsum1=5:9", "--variables", "canopy_covr"],
+            ["calibrate", LIRF, "--free", "tsum1=500:900", "--variables", "canopy_covr"],
             "--variables: 'canopy_covr' was not observed (did you mean 'canopy_cover'?)",
         ),
         (["plot"], "'plot'"),
@@ -196,6 +196,14 @@ def test_a_folder_without_an_experiment_is_refused(capsys, tmp_path):
 def test_a_run_that_cannot_start_is_refused_with_code_1(capsys):
     message = refused(capsys, "simulate", LIRF, "--crop", "spring_wheat", "--model", "lintul1", code=1)
     assert message.startswith("LINTUL1 starts from a date of emergence and the season has none")
+
+
+def test_an_error_of_several_lines_becomes_one(capsys, monkeypatch):
+    def fails(name):
+        raise RuntimeError("first line\n  - second line\n")
+
+    monkeypatch.setattr("torchcrop.cli.load_experiment", fails)
+    assert refused(capsys, "simulate", LIRF, code=1) == "first line - second line"
 
 
 def test_debug_shows_where_an_error_came_from(folder):
@@ -248,7 +256,7 @@ def test_check_lists_every_problem_with_code_1(capsys, folder):
 def test_calibrate_lowers_the_errors_and_writes_a_crop_that_loads(capsys, tmp_path):
     code = main(
         ["calibrate", LIRF, "--crop", "maize", "--free", "tsum1=500:1100", "--free", "rgrlai=0.005:0.05"]
-        + ["--variables", "canopy_cover", "--starts", "4", "--out", str(tmp_path)]
+        + ["--variables", "canopy_cover", "--starts", "2", "--out", str(tmp_path)]
     )
     out, _ = capsys.readouterr()
     assert code == 0

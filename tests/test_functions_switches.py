@@ -1,6 +1,7 @@
 """Switches: what Hard, Smooth and StraightThrough make of every threshold."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -451,8 +452,9 @@ def test_tables_read_together_are_tables_read_one_by_one(switches: Switches, bat
             switches.table_means(tables[::-1], clock, now, before, 15 / 800), values[::-1], strict=True
         ):
             torch.testing.assert_close(one, other)
-        mixed = [tables[0], Shelf.prepare(stage_tables(batched))[2]]
-        for one, other in zip(switches.table_means(mixed, clock, now, before, 15 / 800), values[::2], strict=True):
+        mixed = [tables[0], Shelf.prepare([table.scaled(2.0) for table in stage_tables(batched)])[2]]
+        found = switches.table_means(mixed, clock, now, before, 15 / 800)
+        for one, other in zip(found, (values[0], 2 * values[2]), strict=True):
             torch.testing.assert_close(*torch.broadcast_tensors(one, other), rtol=0, atol=1e-14)
 
 
@@ -499,6 +501,30 @@ def test_events_taken_together_are_events_taken_one_by_one(switches: Switches) -
         for share, threshold in zip(together, thresholds, strict=True):
             alone = switches.crossed(clock, threshold, WARM_DAY, now, before)
             torch.testing.assert_close(*torch.broadcast_tensors(share, alone))
+
+
+@pytest.mark.parametrize("switches", ALL, ids=repr)
+@pytest.mark.parametrize("traced", [False, True])
+def test_events_of_several_clocks(switches: Switches, traced: bool) -> None:
+    clocks = [t(290.0, 300.0, 310.0), t(40.0, 41.0, 42.0)]
+    thresholds, nows, befores = [300.0, t(41.0, 41.0, 50.0)], [t(10.0, 5.0, 0.0), 3.0], [t(12.0, 0.0, 3.0), t(1.0)]
+    with tracing(lambda called, args: called.body(*args)) if traced else nullcontext():
+        together = switches.crossed_each(clocks, thresholds, WARM_DAY, nows, befores)
+        shared = switches.crossed_each(clocks, thresholds, WARM_DAY, 5.0, t(4.0))
+    for i, share in enumerate(together):
+        torch.testing.assert_close(share, switches.crossed(clocks[i], thresholds[i], WARM_DAY, nows[i], befores[i]))
+        torch.testing.assert_close(shared[i], switches.crossed(clocks[i], thresholds[i], WARM_DAY, 5.0, t(4.0)))
+
+
+def test_only_hard_follows_a_rule_that_stops_the_program() -> None:
+    ended, rule = t(0.0, 0.0, 1.0, 1.0), t(0.0, 1.0, 0.0, 1.0)
+    for switches in (Hard(), StraightThrough()):
+        assert switches.abandoned(ended, lambda: rule).tolist() == [0, 1, 1, 1]
+
+    def unasked() -> Tensor:
+        raise AssertionError("a smooth run has no such rule")
+
+    assert Smooth().abandoned(ended, unasked) is ended
 
 
 def test_a_tracer_sees_tables_and_events_one_by_one() -> None:

@@ -88,7 +88,7 @@ def _shipped(
 
 
 def _at_wageningen(year: int, *args: Any, **kwargs: Any) -> Trial:
-    for key in ("sowing", "emergence"):
+    for key in ("start", "sowing", "emergence"):
         if key in kwargs:
             kwargs[key] = date(year, *kwargs[key])
     return _shipped(partial(_year_at_wageningen, year), *args, **kwargs)
@@ -118,7 +118,7 @@ _FROM_PCSE: dict[str, Callable[[], Trial]] = {
     "lintul1-1984": partial(_at_wageningen, 1984, tc.Lintul1(), "spring_wheat", emergence=(3, 1)),
     "lintul2-1976": partial(_at_wageningen, 1976, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
     "lintul2-1994": partial(_at_wageningen, 1994, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
-    "wheat-1997": partial(_at_wageningen, 1997, _water, "wheat", "silt_loam", emergence=(1, 1)),
+    "wheat-1997": partial(_at_wageningen, 1997, _water, "wheat", "silt_loam", start=(1, 1), emergence=(1, 1)),
     "maize-1989": partial(_at_wageningen, 1989, _water, "maize", "loamy_sand", sowing=(5, 1)),
     "potato-1986": partial(_at_wageningen, 1986, _potential, "potato", "sandy_loam", sowing=(4, 20)),
     "sugar-beet-1996": partial(_at_wageningen, 1996, _water, "sugar_beet", "loam", sowing=(4, 10)),

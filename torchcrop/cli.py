@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
+import torch
 
 import torchcrop as tc
 from torchcrop.calibration.parameters import free_parameters
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 all went well, 1 the data or the run has a problem, 2 the command line is wrong.
     """
     debug = False
+    torch.set_num_threads(1)  # a few seasons at a time: threads would only wait for each other
     try:
         arguments = _parser().parse_args(argv)
         debug = arguments.debug
@@ -528,11 +530,12 @@ def _known_parameters(
     for name, _ in free:
         if [other for other, _ in free].count(name) > 1:
             raise UsageError(f"--free: {name} is given twice")
-    records = {"crop": crop} | {"soil": trial.soil for trial in trials if trial.soil is not None}
+    soils = [trial.soil for trial in trials if trial.soil is not None]
+    records = {"crop": crop} | ({"soil": soils[0]} if soils else {})
     try:
         free_parameters(model, records, dict(free))
     except ValueError as error:
-        raise UsageError(f"--free: {error}") from None
+        raise UsageError(f"--free: {str(error).removeprefix('free parameters: ')}") from None
     return dict(free)
 
 

@@ -25,7 +25,6 @@ from matplotlib.lines import Line2D
 
 from torchcrop.models.model import Observable
 from torchcrop.simulation.observed import (
-    MATTER,
     first_day,
     labels_of,
     observed_events,

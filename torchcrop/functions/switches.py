@@ -15,8 +15,9 @@ temperature sum, the available range for a water content), so that one number se
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -105,8 +106,11 @@ class Switches(ABC):
         """Whether the lane may stop at this state (1 or 0), given the clock that ends its life."""
 
     @abstractmethod
-    def abandoned(self, x: Tensor) -> Tensor:
-        """1 where x < 0 under Hard, 0 under Smooth: for a rule that stops the program and is no process."""
+    def abandoned(self, ended: Tensor, rule: Callable[[], Tensor]) -> Tensor:
+        """Add a rule that stops the original's program, and is no process, to whether a lane has ended.
+
+        `rule` gives 1 or 0. Hard follows it; a smooth run has no such rule and does not ask.
+        """
 
     @abstractmethod
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
@@ -149,10 +153,16 @@ class Switches(ABC):
         """Stage table: read at the start of the day (Hard) or averaged over the day's window (Smooth)."""
 
     def crossed_each(
-        self, clock: Tensor, thresholds: Sequence[Number], scale: Number, now: Number, before: Number
+        self,
+        clock: Tensor | Sequence[Tensor],
+        thresholds: Sequence[Number],
+        scale: Number,
+        now: Number | Sequence[Number],
+        before: Number | Sequence[Number],
     ) -> tuple[Tensor, ...]:
-        """`crossed` for several thresholds on one clock."""
-        return tuple(self.crossed(clock, threshold, scale, now, before) for threshold in thresholds)
+        """`crossed` for several thresholds of one scale; the clock and its increments are shared, or one for each."""
+        several = zip(*(_each(v, len(thresholds)) for v in (clock, thresholds, now, before)), strict=True)
+        return tuple(self.crossed(c, threshold, scale, n, b) for c, threshold, n, b in several)
 
     def table_means(
         self, tables: Sequence[Table], clock: Tensor, now: Number, before: Number, scale: Number
@@ -199,8 +209,8 @@ class Hard(Switches):
     def finished(self, clock: Tensor, threshold: Number, scale: Number, strict: bool = False) -> Tensor:
         return exceeds(clock - threshold) if strict else indicator(clock - threshold)
 
-    def abandoned(self, x: Tensor) -> Tensor:
-        return exceeds(-x)
+    def abandoned(self, ended: Tensor, rule: Callable[[], Tensor]) -> Tensor:
+        return 1 - (1 - ended) * (1 - rule())
 
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         return exceeds(x) if strict else indicator(x)
@@ -289,8 +299,8 @@ class Smooth(Switches):
         # Shifted by one scale: the window reaches back half a day before the clock.
         return exceeds(clock - threshold - (1 + _NEGLIGIBLE_LIFE_WIDTHS * self.softness) * scale)
 
-    def abandoned(self, x: Tensor) -> Tensor:
-        return x.new_zeros(())
+    def abandoned(self, ended: Tensor, rule: Callable[[], Tensor]) -> Tensor:
+        return ended
 
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         return gate(x, min(self.softness, _LARGEST_GATE_SOFTNESS) * scale)
@@ -318,13 +328,19 @@ class Smooth(Switches):
         return window_mean(table, clock - before / 2, (before + now) / 2 + _WINDOW_FLOOR * scale)
 
     def crossed_each(
-        self, clock: Tensor, thresholds: Sequence[Number], scale: Number, now: Number, before: Number
+        self,
+        clock: Tensor | Sequence[Tensor],
+        thresholds: Sequence[Number],
+        scale: Number,
+        now: Number | Sequence[Number],
+        before: Number | Sequence[Number],
     ) -> tuple[Tensor, ...]:
         if is_tracing():
             return super().crossed_each(clock, thresholds, scale, now, before)
-        given = [t if isinstance(t, Tensor) else clock.new_full((), t) for t in thresholds]
-        several = torch.stack(torch.broadcast_tensors(clock, *given)[1:])
-        return self.crossed(clock, several, scale, now, before).unbind(0)
+        # Evaluated together: several events cost the dispatch of one.
+        like = clock if isinstance(clock, Tensor) else clock[0]
+        clocks, limits, nows, befores = (_together(v, like) for v in (clock, thresholds, now, before))
+        return self.crossed(clocks, limits, scale, nows, befores).unbind(0)
 
     def table_means(
         self, tables: Sequence[Table], clock: Tensor, now: Number, before: Number, scale: Number
@@ -376,8 +392,8 @@ class StraightThrough(Switches):
     def finished(self, clock: Tensor, threshold: Number, scale: Number, strict: bool = False) -> Tensor:
         return _HARD.finished(clock, threshold, scale, strict)
 
-    def abandoned(self, x: Tensor) -> Tensor:
-        return exceeds(-x)
+    def abandoned(self, ended: Tensor, rule: Callable[[], Tensor]) -> Tensor:
+        return 1 - (1 - ended) * (1 - rule())
 
     def step(self, x: Tensor, scale: Number, strict: bool = False) -> Tensor:
         return replace_gradient(_HARD.step(x, scale, strict), self._smooth.step(x, scale))
@@ -405,3 +421,16 @@ class StraightThrough(Switches):
 
 
 _HARD = Hard()
+
+
+def _each(value: Any, number: int) -> Sequence[Any]:
+    """One value for each event."""
+    return value if isinstance(value, list | tuple) else [value] * number
+
+
+def _together(value: Any, like: Tensor) -> Tensor:
+    """Values of several events side by side, ``[n, ...]``, or the one that they share."""
+    if not isinstance(value, list | tuple):
+        return value if isinstance(value, Tensor) else like.new_full((), value)
+    tensors = [v if isinstance(v, Tensor) else like.new_full((), v) for v in value]
+    return torch.stack(torch.broadcast_tensors(like, *tensors)[1:])

@@ -178,6 +178,7 @@ class Lintul1Drivers(Record):
 
     tmean: Tensor = driver(unit="degC", symbol="DAVTMP", doc="mean temperature")
     effective: Tensor = driver(unit="degC", symbol="DTEFF", doc="mean temperature above the base temperature")
+    juvenile_growth: Tensor = driver(unit="d-1", doc="relative growth of juvenile leaf area")
     ageing: Tensor = driver(unit="d-1", symbol="RDRT", doc="relative death rate of ageing leaves")
     par: Tensor = driver(unit="MJ m-2 d-1", symbol="PAR", doc="photosynthetically active radiation")
 
@@ -185,9 +186,11 @@ class Lintul1Drivers(Record):
 def daily_drivers(weather: Weather, crop: Lintul1Crop, switches: Switches) -> dict[str, Tensor]:
     """Drivers of LINTUL1, by name."""
     tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
+    effective = phenology.effective_temperature(switches, tmean, crop.base_temperature)
     return {
         "tmean": tmean,
-        "effective": phenology.effective_temperature(switches, tmean, crop.base_temperature),
+        "effective": effective,
+        "juvenile_growth": canopy.juvenile_growth(crop.relative_lai_growth, effective),
         "ageing": switches.table(crop.ageing_death_rate, tmean),
         "par": canopy.photosynthetic(weather.srad),
     }
@@ -313,17 +316,15 @@ class Lintul1(Model):
         )
 
         # Leaf area
-        stage_passed = switches.crossed(tsum, crop.juvenile_tsum, warm, dtsum, tsum_before)
-        young = phenology.juvenile(
-            switches,
-            stage_passed,
-            state.lai,
-            crop.juvenile_lai,
-            crop.relative_lai_growth,
-            drivers.effective,
+        old, large = switches.crossed_each(
+            (tsum, phenology.lai_clock(state.lai, crop.relative_lai_growth)),
+            (crop.juvenile_tsum, phenology.lai_clock(crop.juvenile_lai, crop.relative_lai_growth)),
+            warm,
+            (dtsum, drivers.effective),
             tsum_before,
         )
-        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, drivers.effective)
+        young = (1 - old) * (1 - large)
+        exponential = drivers.juvenile_growth * state.lai
         by_mass = crop.specific_leaf_area * leaves * growth
         emerging = crop.initial_lai * due * switches.outstanding(state.emerged, state.lai)
         lai_growth = emerging + present * (young * alive * exponential + (1 - young) * by_mass)

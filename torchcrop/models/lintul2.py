@@ -257,17 +257,15 @@ class Lintul2(Model):
         leaves, stems, storage = factor * leaves, factor * stems, factor * storage
 
         # Leaf area
-        stage_passed = switches.crossed(tsum, crop.juvenile_tsum, warm, dtsum, tsum_before)
-        young = phenology.juvenile(
-            switches,
-            stage_passed,
-            state.lai,
-            crop.juvenile_lai,
-            crop.relative_lai_growth,
-            drivers.effective,
+        old, large = switches.crossed_each(
+            (tsum, phenology.lai_clock(state.lai, crop.relative_lai_growth)),
+            (crop.juvenile_tsum, phenology.lai_clock(crop.juvenile_lai, crop.relative_lai_growth)),
+            warm,
+            (dtsum, drivers.effective),
             tsum_before,
         )
-        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, drivers.effective) * ratio
+        young = (1 - old) * (1 - large)
+        exponential = drivers.juvenile_growth * state.lai * ratio
         by_mass = crop.specific_leaf_area * leaves * growth
         emerging = crop.initial_lai * due * switches.outstanding(state.emerged, state.lai)
         lai_growth = emerging + present * (young * alive * exponential + (1 - young) * by_mass)

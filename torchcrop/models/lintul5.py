@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from torchcrop.functions.smoothing import hard_max, hard_min
+from torchcrop.functions.smoothing import exceeds, hard_max, hard_min
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table, afgen
 from torchcrop.models.model import Day, Event, Model, Observable, Site, Weather
@@ -438,11 +439,14 @@ class Lintul5Drivers(Record):
     development: Tensor = driver(unit="degC d d-1", symbol="DTSU", doc="daily increase of the temperature sum")
     photoperiod: Tensor = driver(unit="-", doc="factor of development before anthesis for a sensitive crop")
     effective: Tensor = driver(unit="degC", doc="mean temperature above the base temperature of juvenile leaf growth")
+    juvenile_growth: Tensor = driver(unit="d-1", doc="relative growth of juvenile leaf area")
     ageing: Tensor = driver(unit="d-1", doc="relative death rate of ageing leaves")
     par: Tensor = driver(unit="MJ m-2 d-1", symbol="PAR", doc="photosynthetically active radiation")
     efficiency_factor: Tensor = driver(
         unit="-", symbol="RTMCO", doc="factor of the radiation use efficiency for temperature and CO2"
     )
+    nutrient_factor: Tensor = driver(unit="-", symbol="NPKREF", doc="factor of growth for nutrients, here not limiting")
+    rainless: Tensor = driver(unit="-", doc="1 on a day with so little rain that automatic irrigation may be decided")
     soil_demand: Tensor = driver(unit="mm d-1", symbol="ES0", doc="potential evaporation of bare wet soil")
     canopy_demand: Tensor = driver(
         unit="mm d-1", symbol="ETC", doc="potential transpiration of a closed canopy at the site's CO2"
@@ -611,6 +615,7 @@ class Lintul5(Model):
         etc = et0 * switches.table(co2_table, site.co2)
         easily_available = soil_water.depletion_fraction(switches, etc, crop.depletion_group)
         daytime = weather.tmax - 0.25 * (weather.tmax - weather.tmin)
+        effective = phenology.effective_temperature(switches, tmean, crop.base_temperature)
         return Lintul5Drivers(
             tmean=tmean,
             emergence=switches.limit(
@@ -621,12 +626,17 @@ class Lintul5(Model):
             dated_emergence=phenology.one_day(switches, time, params.management.emergence_day),
             development=switches.positive(switches.table(crop.development_temperature, tmean)),
             photoperiod=switches.table(crop.photoperiod_factor, photoperiod),
-            effective=phenology.effective_temperature(switches, tmean, crop.base_temperature),
+            effective=effective,
+            juvenile_growth=canopy.juvenile_growth(crop.relative_lai_growth, effective),
             ageing=switches.table(crop.ageing_death_rate, tmean),
             par=canopy.photosynthetic(radiation / 1e6),
             efficiency_factor=switches.table(crop.daytime_temperature_factor, daytime)
             * switches.table(crop.minimum_temperature_factor, weather.tmin)
             * switches.table(crop.co2_factor, site.co2),
+            # Of the parameter alone, but a driver has a value for every day.
+            nutrient_factor=torch.zeros_like(tmean)
+            + switches.limit(0.0, 1.0, 1 - crop.nutrient_effect * _NO_NUTRIENT_STRESS**2),
+            rainless=soil_water.rainless(switches, weather.rain),
             soil_demand=es0,
             canopy_demand=etc,
             critical_content=soil_water.critical_content(easily_available, soil.wilting_point, soil.field_capacity),
@@ -671,23 +681,30 @@ class Lintul5(Model):
         warm = phenology.ONE_WARM_DAY
         tsum, tsum_before = state.temperature_sum, state.temperature_sum_before
 
-        # Emergence
+        # Emergence, flowering, and the leaf area at which juvenile growth ends
         demergence = day.sown * drivers.emergence
-        emerging = switches.crossed(
-            state.emergence_sum, crop.tsum_emergence, warm, demergence, state.emergence_sum_before
+        emerging, flowered, large = switches.crossed_each(
+            (state.emergence_sum, tsum, phenology.lai_clock(state.lai, crop.relative_lai_growth)),
+            (
+                crop.tsum_emergence,
+                crop.tsum_anthesis,
+                phenology.lai_clock(crop.juvenile_lai, crop.relative_lai_growth),
+            ),
+            warm,
+            (demergence, drivers.development, drivers.effective),
+            (state.emergence_sum_before, tsum_before, state.effective_before),
         )
         by_date = management.emergence_by_date
         emerged = by_date * drivers.dated_emergence + (1 - by_date) * emerging
 
         # Development: the stage advances by 1/TSUM1 before anthesis and by 1/TSUM2 after it
         dtsum = emerged * drivers.development
-        flowered = switches.crossed(tsum, crop.tsum_anthesis, warm, dtsum, tsum_before)
         dtsum = dtsum * phenology.photoperiod_factor(crop.photoperiod_sensitive, flowered, drivers.photoperiod)
         anthesis = switches.crossed(tsum, (1 - crop.initial_stage) * crop.tsum_anthesis, warm, dtsum, tsum_before)
         stage_rate = phenology.stage_rate(anthesis, crop.tsum_anthesis, crop.tsum_maturity)
         warm_stage = phenology.warm_day_of_stage(stage_rate)
         stage, stage_before, dstage = state.stage, state.stage_before, dtsum * stage_rate
-        mature_leaves, ageing, dying, maturity = switches.crossed_each(
+        old, ageing, dying, maturity = switches.crossed_each(
             stage,
             (crop.juvenile_stage, crop.ageing_stage, crop.root_stem_death_stage, crop.final_stage),
             warm_stage,
@@ -761,26 +778,28 @@ class Lintul5(Model):
         rooted = soil_water.newly_rooted(switches, state.root_growth_before, below)
         gained = rooted * state.water_lower
         gained_available = rooted * (state.water_lower - 1000.0 * soil.wilting_point * below)
-        automatic = management.automatic_irrigation * soil_water.automatic_irrigation(
-            switches,
-            content,
-            critical,
-            soil.wilting_point,
-            soil.field_capacity,
-            depth,
-            state.available,
-            weather.rain,
+        automatic = (
+            management.automatic_irrigation
+            * drivers.rainless
+            * soil_water.automatic_irrigation(
+                switches,
+                content,
+                critical,
+                soil.wilting_point,
+                soil.field_capacity,
+                depth,
+                state.available,
+            )
         )
         tabled, carried = soil_water.capped_irrigation(switches, day.irrigation_table + state.irrigation_carried)
 
         # Growth
         intercepted = emerged * drivers.par * canopy.interception(extinction, state.lai)
-        nutrient = switches.limit(0.0, 1.0, 1 - crop.nutrient_effect * _NO_NUTRIENT_STRESS**2)
         potential = self.process("potential_growth", potential_growth)(
             efficiency, drivers.efficiency_factor, intercepted
         )
         # The smaller of two factors that rest at 1, written so that a rounded kink is exact at rest.
-        growth = alive * potential * (1 - switches.max(1 - ratio, 1 - nutrient))
+        growth = alive * potential * (1 - switches.max(1 - ratio, 1 - drivers.nutrient_factor))
 
         # Partitioning: drought shifts growth to the roots
         shifted = switches.min(roots * partitioning.root_multiplier(switches, ratio), _LARGEST_DROUGHT_ROOTS)
@@ -788,16 +807,8 @@ class Lintul5(Model):
         above = (1 - roots) * growth
 
         # Leaf area
-        young = phenology.juvenile(
-            switches,
-            mature_leaves,
-            state.lai,
-            crop.juvenile_lai,
-            crop.relative_lai_growth,
-            drivers.effective,
-            state.effective_before,
-        )
-        exponential = canopy.juvenile_growth(state.lai, crop.relative_lai_growth, drivers.effective) * ratio
+        young = (1 - old) * (1 - large)
+        exponential = drivers.juvenile_growth * state.lai * ratio
         lai_growth = emerged * (young * alive * exponential + (1 - young) * specific * leaves * above)
 
         # Death
@@ -893,7 +904,10 @@ class Lintul5(Model):
     def finished(self, state: Lintul5State, params: Lintul5Parameters, switches: Switches) -> Tensor:
         crop = params.crop
         mature = switches.finished(state.stage, crop.final_stage, phenology.ONE_WARM_DAY / crop.tsum_maturity)
-        intercepted = canopy.interception(switches.table(crop.extinction, state.stage), state.lai)
-        above = state.leaves + state.dead_leaves + state.stems + state.dead_stems + state.storage_organs
-        dead = switches.abandoned(intercepted - _DEAD_INTERCEPTION) * switches.abandoned(_DEAD_MATTER - above)
-        return 1 - (1 - mature) * (1 - dead)
+
+        def dead() -> Tensor:
+            intercepted = canopy.interception(switches.table(crop.extinction, state.stage), state.lai)
+            above = state.leaves + state.dead_leaves + state.stems + state.dead_stems + state.storage_organs
+            return exceeds(_DEAD_INTERCEPTION - intercepted) * exceeds(above - _DEAD_MATTER)
+
+        return switches.abandoned(mature, dead)

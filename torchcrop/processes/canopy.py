@@ -23,9 +23,9 @@ def interception(extinction: Tensor | float, lai: Tensor) -> Tensor:
     return 1 - torch.exp(-extinction * lai)
 
 
-def juvenile_growth(lai: Tensor, relative_growth: Tensor, effective_temperature: Tensor) -> Tensor:
-    """Exponential growth of leaf area over one day, ``LAI (exp(RGRL Teff) - 1)`` [m2 m-2 d-1]."""
-    return lai * (torch.exp(relative_growth * effective_temperature) - 1)
+def juvenile_growth(relative_growth: Tensor, effective_temperature: Tensor) -> Tensor:
+    """Exponential growth of leaf area over one day, relative to it, ``exp(RGRL Teff) - 1`` [d-1]."""
+    return torch.exp(relative_growth * effective_temperature) - 1
 
 
 def shading_death(switches: Switches, lai: Tensor, critical: Tensor, largest: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torchcrop.functions.switches import Number, Switches
 
-__all__ = ["ONE_WARM_DAY", "effective_temperature", "emergence", "juvenile", "mean_temperature", "one_day"]
+__all__ = ["ONE_WARM_DAY", "effective_temperature", "emergence", "lai_clock", "mean_temperature", "one_day"]
 
 ONE_WARM_DAY = 15.0
 """Temperature sum of one warm day [degC d]."""
@@ -57,35 +57,13 @@ def emergence(due: Tensor, emerged: Tensor) -> tuple[Tensor, Tensor]:
     return emerged + pulse, pulse
 
 
-def juvenile(
-    switches: Switches,
-    stage_passed: Tensor,
-    lai: Tensor,
-    largest_lai: Tensor,
-    relative_growth: Tensor,
-    now: Tensor,
-    before: Tensor,
-) -> Tensor:
-    """Share of the day in the juvenile stage of leaf growth: stage not passed and LAI below its limit.
+def lai_clock(lai: Tensor, relative_growth: Tensor) -> Tensor:
+    """Temperature sum that a juvenile leaf area stands for, ``ln(LAI) / RGRL`` [degC d].
 
-    Juvenile leaf area grows exponentially with temperature, so ``ln(LAI) / RGRL`` is itself a temperature
-    sum: the threshold on LAI is an event on that clock.
-
-    Parameters
-    ----------
-    stage_passed : Tensor
-        Share of the day beyond the stage at which juvenile growth ends [-].
-    lai, largest_lai : Tensor
-        Leaf area index and its limit [m2 m-2].
-    relative_growth : Tensor
-        Relative growth rate of leaf area [(degC d)-1].
-    now, before : Tensor
-        Effective temperature of today and yesterday [degC].
+    Juvenile leaf area grows exponentially with temperature, so that a threshold on it is an event on this clock, whose
+    increment is the effective temperature.
     """
-    clock = torch.log(lai + _SMALLEST_LAI) / relative_growth
-    end = torch.log(largest_lai + _SMALLEST_LAI) / relative_growth
-    too_large = switches.crossed(clock, end, ONE_WARM_DAY, now, before)
-    return (1 - stage_passed) * (1 - too_large)
+    return torch.log(lai + _SMALLEST_LAI) / relative_growth
 
 
 def photoperiod_factor(sensitive: Tensor, flowered: Tensor, factor: Tensor) -> Tensor:

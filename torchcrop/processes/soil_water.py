@@ -253,9 +253,9 @@ def two_zone_flows(
 
     Notes
     -----
-    The rooted zone takes ``P1 = min(KSUB + room to saturation, gain)``, the rest runs off; what exceeds field capacity goes
-    to the lower zone (P2, at most KSUB + its room to saturation), and from there, again above field capacity, out
-    of the profile (P3, at most KSUB).
+    The rooted zone takes ``P1 = min(KSUB + room to saturation, gain)``, the rest runs off; what exceeds field
+    capacity goes to the lower zone (P2, at most KSUB + its room to saturation), and from there, again above field
+    capacity, out of the profile (P3, at most KSUB).
     """
     room = 1000.0 * field_capacity * depth - water
     room_saturated = 1000.0 * saturation * depth - water
@@ -273,6 +273,11 @@ def newly_rooted(switches: Switches, growth: Tensor, below: Tensor) -> Tensor:
     return growth / switches.max(below, _NO_ZONE)
 
 
+def rainless(switches: Switches, rain: Tensor) -> Tensor:
+    """1 on a day with less than 10 mm of rain, else 0: a branch on data."""
+    return switches.branch(rain - _RAINY_DAY, 1.0, 0.0)
+
+
 def automatic_irrigation(
     switches: Switches,
     content: Tensor,
@@ -281,17 +286,14 @@ def automatic_irrigation(
     field_capacity: Tensor,
     depth: Tensor,
     available: Tensor,
-    rain: Tensor,
 ) -> Tensor:
-    """Irrigation that Wolf's rule IRRI = 1 decides today, for tomorrow [mm].
+    """Irrigation that Wolf's rule IRRI = 1 decides on a day without much rain, for the next day [mm].
 
-    When the content falls to the critical one plus 0.02 on a day with less than 10 mm of rain: 0.7 of the
-    deficit to field capacity, at most 30 mm.
+    When the content falls to the critical one plus 0.02: 0.7 of the deficit to field capacity, at most 30 mm.
     """
     dry = switches.step(critical + _IRRIGATION_MARGIN - content, field_capacity - wilting_point)
-    rainless = switches.branch(rain - _RAINY_DAY, 1.0, 0.0)
     deficit = 1000.0 * depth * (field_capacity - wilting_point) - available
-    return dry * rainless * switches.limit(0.0, _LARGEST_IRRIGATION, _IRRIGATION_SHARE * deficit)
+    return dry * switches.limit(0.0, _LARGEST_IRRIGATION, _IRRIGATION_SHARE * deficit)
 
 
 def capped_irrigation(switches: Switches, due: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +27,9 @@ __all__ = ["Final", "Run", "compare", "open_run"]
 
 REACHED = 0.999
 """Share beyond an event from which its date counts as reached."""
+
+REDUCTION = re.compile(r"^(max|min|sum)\((\w+)\)$")
+"""How a reduction of daily values is asked for."""
 
 
 class Final(Mapping[str, Tensor]):
@@ -100,7 +104,7 @@ class Run:
         return int(self.rows.shape[0])
 
     def __getitem__(self, name: str) -> Tensor:
-        """Daily values ``[B, T]`` of a state, an output or an observable, or a reduction ``[B]``.
+        """Daily values ``[B, T]`` of a state, an output or an observable, or a reduction such as ``max(lai)``, ``[B]``.
 
         After the end of a simulation states keep their last value and outputs of the day are 0.
 
@@ -109,10 +113,13 @@ class Run:
         KeyError
             If the run did not keep it, or the model does not know it.
         """
-        if name in self.reduced:
-            return self.reduced[name]
-        known = find_output(self.model, name)
-        if isinstance(known, Observable):
+        reduction = REDUCTION.match(name)
+        known = find_output(self.model, reduction[2] if reduction else name)
+        if reduction:
+            key = f"{reduction[1]}({known.name})" if isinstance(known, Quantity) else ""
+            if key in self.reduced:
+                return self.reduced[key]
+        elif isinstance(known, Observable):
             missing = [n for n in known.needs if n not in self.daily]
             if not missing:
                 if known.check is not None:
@@ -157,7 +164,7 @@ class Run:
         for name, value in self.dates.items():
             attributes = {
                 "long_name": f"day of {name}",
-                "unit": "d",
+                "units": "d",
                 "comment": "days from the run's first day",
             }
             variables[name + "_day"] = (("sim",), value.detach().cpu().numpy(), attributes)

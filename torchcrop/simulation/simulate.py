@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -21,7 +20,7 @@ from torchcrop.simulation.batch import (
     prepare_tables,
 )
 from torchcrop.simulation.engine import Recording, integrate
-from torchcrop.simulation.run import Final, Run, event_dates, find_output, provenance
+from torchcrop.simulation.run import REDUCTION, Final, Run, event_dates, find_output, provenance
 from torchcrop.simulation.seasons import Season
 
 __all__ = ["simulate"]
@@ -43,8 +42,6 @@ class HasSeason(Protocol):
 
 
 Trials = HasSeasons | Season | Sequence[HasSeasons | Season]
-
-_REDUCTION = re.compile(r"^(max|min|sum)\((\w+)\)$")
 
 
 def simulate(
@@ -269,7 +266,7 @@ def _recording(model: Model, outputs: Sequence[str] | None) -> tuple[Recording, 
     reduced: dict[tuple[str, str], None] = {}
     observables = []
     for name in outputs:
-        match = _REDUCTION.match(name)
+        match = REDUCTION.match(name)
         known = find_output(model, match[2] if match else name)
         if isinstance(known, Observable):
             if match:
