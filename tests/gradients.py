@@ -23,6 +23,8 @@ from torchcrop.simulation.simulate import simulate
 STEPS = (1e-5, 3e-5, 1e-6)
 """Relative steps of central differences: the one that resolves an event, and its neighbours."""
 TOLERANCE = 1e-4
+_ROUND_OFF = 16 * torch.finfo(torch.float64).eps
+"""Of a difference of two runs, as a share of their value: a season adds up some thousand numbers."""
 
 Key = tuple[str, str]
 Point = dict[Key, Tensor]
@@ -215,16 +217,21 @@ class Matrix:
     numeric: dict[float, Tensor]
 
     @property
+    def scales(self) -> Tensor:
+        """Sizes of the parameters, ``[P]``."""
+        return torch.tensor([e.scale for e in self.entries], dtype=torch.float64)
+
+    @property
     def floor(self) -> Tensor:
         """What is too small to matter: a derivative whose elasticity is 1e-6."""
-        scales = torch.tensor([e.scale for e in self.entries], dtype=torch.float64)
-        return 1e-6 * self.values.abs()[:, None] / scales
+        return 1e-6 * self.values.abs()[:, None] / self.scales
 
     def agrees(self, step: float) -> Tensor:
-        """Whether ``|AD - FD| <= 1e-4 max(|AD|, |FD|, 1e-6 |y| / |x|)``."""
+        """Whether ``|AD - FD| <= 1e-4 max(|AD|, |FD|, 1e-6 |y| / |x|)``, but for the round-off of the difference."""
         numeric = self.numeric[step]
         size = torch.maximum(torch.maximum(self.exact.abs(), numeric.abs()), self.floor)
-        return (self.exact - numeric).abs() <= TOLERANCE * size
+        round_off = _ROUND_OFF * self.values.abs()[:, None] / (2 * step * self.scales)
+        return (self.exact - numeric).abs() <= TOLERANCE * size + round_off
 
     def mismatches(self) -> list[tuple[str, str, float, float]]:
         """Output, parameter, derivative and difference of what agrees at no step."""

@@ -2,6 +2,7 @@
 
 The ``python`` blocks of a page run in order in one namespace, in an empty folder. A ``text`` block right after one is
 what it prints; numbers there are compared to three digits. A block below ``<!-- not run: REASON -->`` is skipped.
+Blocks with another tag (``sh``, ``console``, ``yaml``) are not Python.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ BLOCK = re.compile(
 )
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 TOLERANCE = 2e-3
+
+# Pages that calibrate on a field experiment.
+SLOW = {"README.md", "docs/calibration.md"}
 
 
 class Example(NamedTuple):
@@ -63,11 +67,15 @@ def named(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-RUN = [p for p in PAGES if any(e.reason is None for e in examples(p))]
+RUN = [
+    pytest.param(p, id=named(p), marks=[pytest.mark.slow] if named(p) in SLOW else [])
+    for p in PAGES
+    if any(e.reason is None for e in examples(p))
+]
 NOT_RUN = [(p, e) for p in PAGES for e in examples(p) if e.reason is not None]
 
 
-@pytest.mark.parametrize("page", RUN, ids=named)
+@pytest.mark.parametrize("page", RUN)
 def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
@@ -76,7 +84,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
             if example.reason is not None:
                 continue
             # Empty lines in front, so that a traceback names the line of the page.
-            code = compile("\n" * example.line + example.code, str(page), "exec")
+            code = compile("\n" * example.line + example.code, str(page), "exec", dont_inherit=True)
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
                 exec(code, namespace)
@@ -91,7 +99,7 @@ def test_the_examples_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pyt
 def test_what_is_not_run_says_why(page: Path | None, example: Example | None) -> None:
     if example is None:
         return
-    compile(example.code, str(page), "exec")
+    compile(example.code, str(page), "exec", dont_inherit=True)
     pytest.skip(str(example.reason))
 
 

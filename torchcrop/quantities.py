@@ -68,6 +68,9 @@ class Quantity:
         For a table: name and unit of the abscissa.
     record : type of Record
         For a nested record: its type.
+    held : bool
+        For an output: it follows from states alone and keeps its value after the end of a simulation, as they do;
+        other outputs, rates and shares of a day, are 0 there.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Quantity:
     x: str = ""
     x_unit: str = ""
     record: type[Record] | None = None
+    held: bool = False
 
     @property
     def required(self) -> bool:
@@ -143,9 +147,9 @@ def driver(
     return _declare(Quantity("", "driver", unit, doc, symbol, bounds), None)
 
 
-def output(*, unit: str, doc: str, symbol: str = "") -> Any:
-    """Declare an output of the day: a rate or an auxiliary variable."""
-    return _declare(Quantity("", "output", unit, doc, symbol), None)
+def output(*, unit: str, doc: str, symbol: str = "", held: bool = False) -> Any:
+    """Declare an output of the day: a rate, or (``held``) a value that follows from the states."""
+    return _declare(Quantity("", "output", unit, doc, symbol, held=held), None)
 
 
 def record(kind: type[Record], doc: str) -> Any:

@@ -120,10 +120,12 @@ class Fit:
                 "unit": p["unit"],
                 "before": p["before"].map("{:.4g}".format),
                 "after": p["after"].map("{:.4g}".format),
-                "sd": p["sd"].map("{:.2g}".format),
+                "sd": ["-" if at else f"{sd:.2g}" for sd, at in zip(p["sd"], p["at_bound"], strict=True)],
                 "bounds": [f"{lo:g} to {hi:g}" for lo, hi in zip(p["lower"], p["upper"], strict=True)],
                 "at bound": p["at_bound"].map({True: "yes", False: ""}),
-                "determined": [f"{100 * v:.0f} %" for v in p["determined"]],
+                "determined": [
+                    "-" if at else f"{100 * v:.0f} %" for v, at in zip(p["determined"], p["at_bound"], strict=True)
+                ],
             }
         )
         lines += [table.to_string(index=False), ""]

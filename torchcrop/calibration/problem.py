@@ -74,8 +74,8 @@ class Problem:
     unused: Mapping[str, str]
     table: pd.DataFrame
 
-    def run(self, values: Tensor, switches: Switches, fitted: bool = False) -> Run:
-        """Simulate with values ``[P]`` of the free parameters."""
+    def run(self, values: Tensor, switches: Switches, everything: bool = False, fitted: bool = False) -> Run:
+        """Simulate with values ``[P]`` of the free parameters; keep what was observed, or `everything`."""
         records = with_parameters(self.records, self.free, values, fitted)
         return simulate(
             self.model,
@@ -83,7 +83,7 @@ class Problem:
             list(self.seasons),
             soil=records.get("soil"),
             switches=switches,
-            outputs=[o.variable for o in self.observed if o.variable not in self.model.events],
+            outputs=None if everything else [o.variable for o in self.observed if o.variable not in self.model.events],
         )
 
     def residuals(self, run: Run) -> list[Tensor]:
@@ -224,7 +224,7 @@ def errors(problem: Problem, values: Tensor) -> tuple[Run, pd.DataFrame]:
         the end of a simulation are compared with the last state, and counted in ``after_end``.
     """
     with torch.no_grad():
-        run = problem.run(values, Hard())
+        run = problem.run(values, Hard(), everything=True, fitted=True)
         rows: list[dict[str, Any]] = []
         for o, residual in zip(problem.observed, problem.residuals(run), strict=True):
             valid = ~torch.isnan(residual)

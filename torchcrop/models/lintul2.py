@@ -103,7 +103,7 @@ class Lintul2State(Lintul1State):
 class Lintul2Outputs(Lintul1Outputs):
     """Outputs of a day of LINTUL2."""
 
-    water_content: Tensor = output(unit="m3 m-3", symbol="WC", doc="water content of the rooted soil")
+    water_content: Tensor = output(unit="m3 m-3", symbol="WC", held=True, doc="water content of the rooted soil")
     potential_evaporation: Tensor = output(unit="mm d-1", symbol="PEVAP", doc="potential soil evaporation")
     potential_transpiration: Tensor = output(unit="mm d-1", symbol="PTRAN", doc="potential transpiration")
     evaporation: Tensor = output(unit="mm d-1", symbol="EVAP", doc="soil evaporation")

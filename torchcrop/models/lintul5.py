@@ -410,10 +410,10 @@ class Lintul5Outputs(Record):
     lai_growth: Tensor = output(unit="d-1", symbol="GLAI", doc="growth of leaf area")
     lai_death: Tensor = output(unit="d-1", symbol="DLAI", doc="death of leaf area")
     aboveground: Tensor = output(
-        unit="g m-2", symbol="TAGB", doc="dry matter above ground, dead leaves and stems included"
+        unit="g m-2", symbol="TAGB", held=True, doc="dry matter above ground, dead leaves and stems included"
     )
     transpiration_ratio: Tensor = output(unit="-", symbol="TRANRF", doc="actual over potential transpiration")
-    water_content: Tensor = output(unit="m3 m-3", symbol="SMACT", doc="water content of the rooted zone")
+    water_content: Tensor = output(unit="m3 m-3", symbol="SMACT", held=True, doc="water content of the rooted zone")
     critical_content: Tensor = output(
         unit="m3 m-3", symbol="SMCR", doc="water content below which transpiration is reduced"
     )

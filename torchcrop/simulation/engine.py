@@ -56,8 +56,8 @@ class Integration:
     Attributes
     ----------
     daily : Tensor
-        ``[T, n, B]``, in the order of `Recording.daily`; after the end of a simulation states keep their last value and
-        outputs of the day are 0.
+        ``[T, n, B]``, in the order of `Recording.daily`; after the end of a simulation states, and outputs that follow
+        from them, keep their last value; other outputs of the day are 0.
     reduced : list of Tensor
         ``[B]`` each.
     final : Record
@@ -146,7 +146,7 @@ def integrate(
         kept.append(daily)
         t += n
         if may_stop and t < days and not bool(carry.live.any()):
-            kept.append(loop.after_end(carry, days - t))
+            kept.append(loop.after_end(daily[-1], days - t))
             break
     return Integration(
         daily=torch.cat(kept),
@@ -173,6 +173,7 @@ class _Loop:
         self.model, self.params, self.forcing = model, params, forcing
         self.length, self.switches, self.recording, self.modules = length, switches, recording, modules
         self.state_names = set(model.State.quantities())
+        self.held = self.state_names | {n for n, q in model.Outputs.quantities().items() if q.held}
 
     def block(self, carry: _Carry, start: int, days: int) -> tuple[_Carry, Tensor]:
         """Advance `days` days from row `start`; also give the rows to keep, ``[days, n, B]``."""
@@ -227,18 +228,13 @@ class _Loop:
         values = []
         for name in self.recording.daily:
             value = self._value(name, state, outputs)
-            values.append(_full(value if name in self.state_names else value * live, size, live))
+            values.append(_full(value if name in self.held else value * live, size, live))
         return torch.stack(values)
 
-    def after_end(self, carry: _Carry, days: int) -> Tensor:
-        """Rows after the end of every simulation."""
-        state = self.model.State._rebuild(carry.states.unbind(0), None)
-        size = carry.live.shape[0]
-        if not self.recording.daily:
-            return carry.live.new_empty(days, 0, size)
-        zero = torch.zeros_like(carry.live)
-        row = [getattr(state, name) if name in self.state_names else zero for name in self.recording.daily]
-        return torch.stack(row).expand(days, -1, -1)
+    def after_end(self, last: Tensor, days: int) -> Tensor:
+        """Rows after the end of every simulation, given the last one, ``[n, B]``."""
+        held = torch.tensor([name in self.held for name in self.recording.daily], dtype=last.dtype, device=last.device)
+        return (last * held[:, None]).expand(days, -1, -1)
 
 
 def _full(value: Tensor, size: int, like: Tensor) -> Tensor:

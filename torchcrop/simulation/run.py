@@ -106,7 +106,8 @@ class Run:
     def __getitem__(self, name: str) -> Tensor:
         """Daily values ``[B, T]`` of a state, an output or an observable, or a reduction such as ``max(lai)``, ``[B]``.
 
-        After the end of a simulation states keep their last value and outputs of the day are 0.
+        After the end of a simulation states, and outputs that follow from them, keep their last value; other outputs
+        of the day are 0.
 
         Raises
         ------
