@@ -274,6 +274,7 @@ class RecordModule(torch.nn.Module):
     def __init__(self, source: Record) -> None:
         super().__init__()
         self._kind = type(source)
+        self._provenance = getattr(source, "provenance", None)
         self._ends: dict[str, str] = {}
         for name, value in source.items():
             if isinstance(value, Record | torch.nn.Module):
@@ -296,7 +297,7 @@ class RecordModule(torch.nn.Module):
             else:
                 value = getattr(self, name)
                 values[name] = value() if isinstance(value, RecordModule) else value
-        return self._kind(**values)
+        return self._kind._rebuild(values.values(), self._provenance)
 
 
 def resolve(kind: type[Record], spelled: str) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """What the pages do not copy by hand: tables from the declarations, the reference's modules, help texts, results.
 
+Also the notebooks' places in the navigation.
+
 A page holds a comment such as ``<!-- generate: states lintul5 -->``; the build puts a table in its place. What may be
 asked for is the registry `GENERATORS` at the end. A request that cannot be met stops the build.
 """
@@ -10,6 +12,7 @@ import contextlib
 import importlib
 import inspect
 import io
+import json
 import os
 import pkgutil
 import re
@@ -33,6 +36,22 @@ _COMMON: dict[str, type[Record]] = {"weather": Weather, "day": Day}
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill in what a page asks for (called by mkdocs)."""
     return expand(markdown)
+
+
+def on_config(config: Any) -> Any:
+    """Put the notebooks that the navigation does not name into a section of their own (called by mkdocs)."""
+    missing = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if path.name not in str(config["nav"])]
+    if missing:
+        section = [{notebook_title(path): f"notebooks/{path.name}"} for path in missing]
+        config["nav"].insert(-2, {"Notebooks": section})
+    return config
+
+
+def notebook_title(path: Path) -> str:
+    """Give the first heading of a notebook, or its name."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    lines = [line for cell in cells if cell["cell_type"] == "markdown" for line in "".join(cell["source"]).splitlines()]
+    return next((line.removeprefix("# ") for line in lines if line.startswith("# ")), path.stem)
 
 
 def expand(markdown: str) -> str:

@@ -201,36 +201,10 @@ def potential_growth(light_use_efficiency: Tensor, intercepted_par: Tensor) -> T
     return light_use_efficiency * intercepted_par
 
 
-def emergence_from_date(model: str, emergence: float | None, sowing: float | None) -> dict[str, float]:
-    """Management of a model that emerges by date."""
-    if emergence is None:
-        instead = "; a sowing date alone does not say when the crop emerges" if sowing is not None else ""
-        raise ValueError(
-            f"{model} starts from a date of emergence and the season has none{instead}. "
-            "Give `emergence` in the management or the treatment"
-        )
-    return {"emergence_day": emergence}
-
-
 @dataclass(frozen=True, eq=False)
-class Lintul1(Model):
-    """LINTUL1, potential production.
+class SpringWheat(Model):
+    """What LINTUL1 and LINTUL2 share: emergence by date, events, observables."""
 
-    Parameters
-    ----------
-    processes : mapping of str to callable, optional
-        ``potential_growth(light_use_efficiency [g MJ-1], intercepted_par [MJ m-2 d-1]) -> growth [g m-2 d-1]``
-
-    Examples
-    --------
-    >>> run = tc.simulate(tc.Lintul1(), tc.load_crop("spring_wheat"), experiment)
-    """
-
-    name: ClassVar[str] = "LINTUL1"
-    Parameters: ClassVar[type[Record]] = Lintul1Parameters
-    State: ClassVar[type[Record]] = Lintul1State
-    Outputs: ClassVar[type[Record]] = Lintul1Outputs
-    Drivers: ClassVar[type[Record]] = Lintul1Drivers
     events: ClassVar[dict[str, Event]] = {
         "emergence": Event("days_to_emergence", "emergence", centred=False),
         "anthesis": Event("days_to_anthesis", "anthesis"),
@@ -254,12 +228,39 @@ class Lintul1(Model):
         "potential_growth": "(light_use_efficiency [g MJ-1], intercepted_par [MJ m-2 d-1]) -> growth [g m-2 d-1]"
     }
 
+    def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
+        if emergence is None:
+            instead = "; a sowing date alone does not say when the crop emerges" if sowing is not None else ""
+            raise ValueError(
+                f"{self.name} starts from a date of emergence and the season has none{instead}. "
+                "Give `emergence` in the management or the treatment"
+            )
+        return {"emergence_day": emergence}
+
+
+@dataclass(frozen=True, eq=False)
+class Lintul1(SpringWheat):
+    """LINTUL1, potential production.
+
+    Parameters
+    ----------
+    processes : mapping of str to callable, optional
+        ``potential_growth(light_use_efficiency [g MJ-1], intercepted_par [MJ m-2 d-1]) -> growth [g m-2 d-1]``
+
+    Examples
+    --------
+    >>> run = tc.simulate(tc.Lintul1(), tc.load_crop("spring_wheat"), experiment)
+    """
+
+    name: ClassVar[str] = "LINTUL1"
+    Parameters: ClassVar[type[Record]] = Lintul1Parameters
+    State: ClassVar[type[Record]] = Lintul1State
+    Outputs: ClassVar[type[Record]] = Lintul1Outputs
+    Drivers: ClassVar[type[Record]] = Lintul1Drivers
+
     @property
     def listens(self) -> frozenset[str]:
         return frozenset()
-
-    def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
-        return emergence_from_date(self.name, emergence, sowing)
 
     def drivers(
         self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul1Parameters, switches: Switches

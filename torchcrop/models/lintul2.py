@@ -18,11 +18,11 @@ from torchcrop.models.lintul1 import (
     Lintul1Management,
     Lintul1Outputs,
     Lintul1State,
+    SpringWheat,
     daily_drivers,
-    emergence_from_date,
     potential_growth,
 )
-from torchcrop.models.model import Day, Event, Model, Observable, Site, Weather
+from torchcrop.models.model import Day, Site, Weather
 from torchcrop.processes import canopy, partitioning, penman, phenology, soil_water
 from torchcrop.quantities import Record, driver, output, parameter, record, state
 
@@ -124,7 +124,7 @@ class Lintul2Drivers(Lintul1Drivers):
 
 
 @dataclass(frozen=True, eq=False)
-class Lintul2(Model):
+class Lintul2(SpringWheat):
     """LINTUL2, water-limited production.
 
     Parameters
@@ -144,35 +144,10 @@ class Lintul2(Model):
     State: ClassVar[type[Record]] = Lintul2State
     Outputs: ClassVar[type[Record]] = Lintul2Outputs
     Drivers: ClassVar[type[Record]] = Lintul2Drivers
-    events: ClassVar[dict[str, Event]] = {
-        "emergence": Event("days_to_emergence", "emergence", centred=False),
-        "anthesis": Event("days_to_anthesis", "anthesis"),
-        "maturity": Event("days_to_maturity", "maturity"),
-    }
-    observables: ClassVar[dict[str, Observable]] = {
-        "canopy_cover": Observable(
-            "-",
-            "share of light intercepted",
-            ("lai",),
-            lambda v, p: canopy.interception(p.crop.extinction, v["lai"]),
-        ),
-        "aboveground": Observable(
-            "g m-2",
-            "dry matter above ground, dead leaves included",
-            ("leaves", "dead_leaves", "stems", "storage_organs"),
-            lambda v, p: v["leaves"] + v["dead_leaves"] + v["stems"] + v["storage_organs"],
-        ),
-    }
-    replaceable: ClassVar[dict[str, str]] = {
-        "potential_growth": "(light_use_efficiency [g MJ-1], intercepted_par [MJ m-2 d-1]) -> growth [g m-2 d-1]"
-    }
 
     @property
     def listens(self) -> frozenset[str]:
         return frozenset({"irrigation"})
-
-    def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
-        return emergence_from_date(self.name, emergence, sowing)
 
     def drivers(
         self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul2Parameters, switches: Switches

@@ -288,6 +288,9 @@ class Forcing:
         self.modifiers = {name: value for name, value in scenario.items() if name != "co2"}
         self._stations(seasons, calendar)
         self.params = params
+        self.modular = any(
+            isinstance(value, torch.nn.Module) for _, record in params.items() for _, value in record.items()
+        )
         self._events(model, seasons, calendar, events)
 
     # Stations are laid end to end; `base` is the place of each simulation's first day.
@@ -358,7 +361,8 @@ class Forcing:
     def block(self, start: int, days: int) -> list[Day]:
         """Rows `start` to `start + days`: what follows from weather and parameters alone, computed for all at once.
 
-        Tensors are ``[1]`` where all simulations share them, else ``[B]``.
+        Tensors are ``[1]`` where all simulations share them, else ``[B]``. With parameters that are modules the
+        drivers are left to `driven`.
         """
         rows = torch.arange(start, start + days, device=self.device)
         if self.shared:
@@ -371,7 +375,10 @@ class Forcing:
         if self.modifiers:
             weather = self._modified(weather)
         time = self.time + rows[:, None].to(self.dtype)
-        drivers = self.model.drivers(weather, doy, time, self.params, self.switches)
+        drivers: list[Any] = [None] * days
+        if not self.modular:
+            derived = self.model.drivers(weather, doy, time, self.params, self.switches)
+            drivers = [type(derived)._rebuild(values, None) for values in _by_day(derived, days)]
         sown = (self.sown <= rows[:, None]).to(self.dtype)
         zero = self.table.new_zeros(days, 1)
         events = {}
@@ -381,7 +388,7 @@ class Forcing:
         return [
             Day(
                 weather=Weather._rebuild(today[0], None),
-                drivers=type(drivers)._rebuild(today[1], None),
+                drivers=today[1],
                 doy=today[2],
                 time=today[3],
                 sown=today[4],
@@ -389,7 +396,7 @@ class Forcing:
             )
             for today in zip(
                 _by_day(weather, days),
-                _by_day(drivers, days),
+                drivers,
                 doy.unbind(0),
                 time.unbind(0),
                 sown.unbind(0),

@@ -19,7 +19,7 @@ from torchcrop.functions.switches import Switches
 from torchcrop.models.model import Day, Model
 from torchcrop.simulation.batch import Forcing
 
-__all__ = ["Recording", "integrate"]
+__all__ = ["Recording", "integrate", "transforms"]
 
 # Days of a block: drivers are computed for a block at once, and between blocks the loop looks at whether every
 # simulation has ended (which costs a synchronisation on a GPU).
@@ -132,7 +132,12 @@ def integrate(
         reduced=tuple(like.new_full((size,), _START[how]) for how, _ in recording.reduced),
     )
     loop = _Loop(model, params, forcing, length, switches, recording, modules)
-    may_stop = not _transformed()
+    may_stop = not (torch.compiler.is_compiling() or transforms())
+    if checkpoint and "Grad" in transforms():
+        raise ValueError(
+            "checkpoint does not work under torch.func.grad, vjp, jacrev and hessian, where torch keeps no saved tensors: "
+            "leave it out, or use torch.autograd"
+        )
     kept: list[Tensor] = []
     carry, t = start, 0
     block = checkpoint or _LOOK_EVERY
@@ -258,6 +263,6 @@ def _with_modules(params: Any, modules: Mapping[tuple[str, ...], torch.nn.Module
     return params
 
 
-def _transformed() -> bool:
-    """Whether a transform of `torch.func` or `torch.compile` is at work, in which tensors have no truth value."""
-    return torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack() is not None
+def transforms() -> set[str]:
+    """Name the transforms of `torch.func` at work (Vmap, Jvp, Grad); under Vmap a tensor has no truth value."""
+    return {level.key().name for level in torch._C._functorch.get_interpreter_stack() or []}

@@ -19,6 +19,7 @@ from torchcrop.functions.switches import Smooth, Switches
 from torchcrop.models.model import Model, Observable
 from torchcrop.quantities import Quantity, Record, nearest
 from torchcrop.simulation.batch import Calendar
+from torchcrop.simulation.engine import transforms
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,8 +124,7 @@ class Run:
         elif isinstance(known, Observable):
             missing = [n for n in known.needs if n not in self.daily]
             if not missing:
-                if known.check is not None:
-                    known.check(self.params)
+                check_reach(known, self.params)
                 return known.compute(self.daily, self.params).T
         elif known.name in self.daily:
             return self.daily[known.name].T
@@ -301,6 +301,12 @@ def find_output(model: Model, name: str) -> Quantity | Observable:
         return observable
     known = [s for q in quantities.values() for s in q.spellings()] + list(model.observables)
     raise KeyError(f"{model.name} has no state, output or observable {name!r}{nearest(name, known)}")
+
+
+def check_reach(observable: Observable, params: Any) -> None:
+    """Raise ValueError if the parameters do not reach what is observed. (Under vmap they have no numbers to look at.)"""
+    if observable.check is not None and "Vmap" not in transforms():
+        observable.check(params)
 
 
 def event_dates(model: Model, final: Any, shares: Tensor, switches: Switches) -> dict[str, Tensor]:

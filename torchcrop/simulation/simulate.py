@@ -20,7 +20,7 @@ from torchcrop.simulation.batch import (
     prepare_tables,
 )
 from torchcrop.simulation.engine import Recording, integrate
-from torchcrop.simulation.run import REDUCTION, Final, Run, event_dates, find_output, provenance
+from torchcrop.simulation.run import REDUCTION, Final, Run, check_reach, event_dates, find_output, provenance
 from torchcrop.simulation.seasons import Season
 
 __all__ = ["simulate"]
@@ -134,8 +134,7 @@ def simulate(
 
     recording, observables = _recording(model, outputs)
     for observable in observables:
-        if observable.check is not None:
-            observable.check(params)
+        check_reach(observable, params)
     forcing = Forcing(model, seasons, calendar, params, scenario, applied, switches, size, dtype, device)
     result = integrate(model, params, forcing, calendar.lengths, switches, recording, modules, first, checkpoint)
     final = result.final
