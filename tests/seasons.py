@@ -294,6 +294,30 @@ _DRY2 = {"WCI": 0.25, "WCFC": 0.33, "DRATE": 20.0}
 _DRY5 = {"SMI": 0.22, "SMLOWI": 0.21, "SMFC": 0.3, "RUNFR": 0.1, "KSUB": 20.0}
 
 
+def _hastened(crop: Any, share: float, **values: Any) -> Any:
+    """Wheat whose tables and stages come at a share of their temperature sums."""
+    tables = {n: getattr(crop, n) for n in crop.quantities() if n.startswith("fraction")}
+    return crop.replace(**{n: t.replace(x=t.x * share) for n, t in tables.items()}).with_values(**values)
+
+
+@cache
+def quick_cases() -> dict[str, Case]:
+    """Every model and level with a crop that matures within 45 days, for tests that differentiate twice."""
+    start = date(2019, 12, 20)
+    wheat = {"TSUMAN": 450.0, "TSUMEND": 850.0, "TSUMJ": 200.0, "RGRL": 0.018}
+    hasty_maize = maize(TSUMEM=60.0, TSUM1=260.0, TSUM2=300.0, RGRLAI=0.04)
+    by_date = {"where": "south", "emergence": start + timedelta(days=3)}
+    by_sowing: dict[str, Any] = {"where": "south", "sowing": start, "soil": soil5(SMI=0.34, SMLOWI=0.3)}
+    by_sowing["events"] = {"irrigation": [(start + timedelta(days=n), 15.0) for n in (7, 14, 21)]}
+    moist: dict[str, Any] = {"soil": soil2(), "management": {"IRRIGF": 0.15}}
+    return {
+        "lintul1": Case(tc.Lintul1(), _hastened(wheat1(), 0.42, **wheat), [season(start, 48, **by_date)]),
+        "lintul2": Case(tc.Lintul2(), _hastened(wheat2(), 0.42, **wheat), [season(start, 48, **moist, **by_date)]),
+        "lintul5-potential": Case(tc.Lintul5(level="potential"), hasty_maize, [season(start, 48, **by_sowing)]),
+        "lintul5-water": Case(tc.Lintul5(level="water"), hasty_maize, [season(start, 48, **by_sowing)]),
+    }
+
+
 @cache
 def cases() -> dict[str, Case]:
     """Every model and level."""

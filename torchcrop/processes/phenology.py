@@ -34,7 +34,11 @@ def effective_temperature(switches: Switches, tmean: Tensor, base: Tensor) -> Te
 
 
 def one_day(switches: Switches, day: Tensor, date: Tensor) -> Tensor:
-    """Share of a day after a date; both are day numbers [d]. Whole dates give whole days."""
+    """Share of a day after a date; both are day numbers [d].
+
+    Under Smooth a little of a whole date's first day falls on the day before; the shares of all days sum to the days
+    of Hard exactly, if the run starts a day before the date.
+    """
     return switches.crossed(day, date, ONE_DAY, now=1.0)
 
 

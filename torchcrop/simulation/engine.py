@@ -135,8 +135,8 @@ def integrate(
     may_stop = not (torch.compiler.is_compiling() or transforms())
     if checkpoint and "Grad" in transforms():
         raise ValueError(
-            "checkpoint does not work under torch.func.grad, vjp, jacrev and hessian, where torch keeps no saved tensors: "
-            "leave it out, or use torch.autograd"
+            "checkpoint does not work under torch.func.grad, vjp, jacrev and hessian, which torch gives no hooks for "
+            "saved tensors: leave it out, or use torch.autograd"
         )
     kept: list[Tensor] = []
     carry, t = start, 0
@@ -208,7 +208,7 @@ class _Loop:
             _REDUCTIONS[how](so_far, self._value(name, state, outputs), live)
             for so_far, (how, name) in zip(carry.reduced, self.recording.reduced, strict=True)
         )
-        shares = torch.stack([_full(getattr(outputs, e.share), live.shape[0], live) for e in model.events.values()])
+        shares = _rows([getattr(outputs, e.share) for e in model.events.values()], live)
         ended = model.finished(state, params, switches)
         going = live * (1 - ended) * (t + 1 < self.length).to(live.dtype)
         change = torch.stack([_full(value, live.shape[0], live) for _, value in rates.items()])
@@ -227,19 +227,22 @@ class _Loop:
         return getattr(state if name in self.state_names else outputs, name)
 
     def _row(self, state: Any, outputs: Any, live: Tensor) -> Tensor:
-        size = live.shape[0]
-        if not self.recording.daily:
-            return live.new_empty(0, size)
         values = []
         for name in self.recording.daily:
             value = self._value(name, state, outputs)
-            values.append(_full(value if name in self.held else value * live, size, live))
-        return torch.stack(values)
+            values.append(value if name in self.held else value * live)
+        return _rows(values, live)
 
     def after_end(self, last: Tensor, days: int) -> Tensor:
         """Rows after the end of every simulation, given the last one, ``[n, B]``."""
         held = torch.tensor([name in self.held for name in self.recording.daily], dtype=last.dtype, device=last.device)
         return (last * held[:, None]).expand(days, -1, -1)
+
+
+def _rows(values: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Stack values, one row each, ``[n, B]``; n may be 0."""
+    size = like.shape[0]
+    return torch.stack([_full(value, size, like) for value in values]) if values else like.new_zeros(0, size)
 
 
 def _full(value: Tensor, size: int, like: Tensor) -> Tensor:

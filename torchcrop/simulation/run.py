@@ -304,9 +304,9 @@ def find_output(model: Model, name: str) -> Quantity | Observable:
 
 
 def check_reach(observable: Observable, params: Any) -> None:
-    """Raise ValueError if the parameters do not reach what is observed. (Under vmap they have no numbers to look at.)"""
+    """Raise ValueError if the parameters do not reach what is observed; not under vmap, where they have no numbers."""
     if observable.check is not None and "Vmap" not in transforms():
-        observable.check(params)
+        observable.check(params.map(Tensor.detach))
 
 
 def event_dates(model: Model, final: Any, shares: Tensor, switches: Switches) -> dict[str, Tensor]:
