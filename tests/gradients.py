@@ -23,7 +23,7 @@ from torchcrop.simulation.simulate import simulate
 STEPS = (1e-5, 3e-5, 1e-6)
 """Relative steps of central differences: the one that resolves an event, and its neighbours."""
 TOLERANCE = 1e-4
-_ROUND_OFF = 16 * torch.finfo(torch.float64).eps
+_ROUND_OFF = 64 * torch.finfo(torch.float64).eps
 """Of a difference of two runs, as a share of their value: a season adds up some thousand numbers."""
 
 Key = tuple[str, str]

@@ -118,7 +118,7 @@ _FROM_PCSE: dict[str, Callable[[], Trial]] = {
     "lintul1-1984": partial(_at_wageningen, 1984, tc.Lintul1(), "spring_wheat", emergence=(3, 1)),
     "lintul2-1976": partial(_at_wageningen, 1976, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
     "lintul2-1994": partial(_at_wageningen, 1994, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
-    "wheat-1997": partial(_at_wageningen, 1997, _water, "wheat", "silt_loam", start=(1, 1), emergence=(1, 1)),
+    "wheat-1997": partial(_at_wageningen, 1997, _water, "wheat", "silt_loam", start=(1, 1), emergence=(1, 15)),
     "maize-1989": partial(_at_wageningen, 1989, _water, "maize", "sandy_loam", sowing=(5, 1)),
     "maize-1989-failed": partial(_at_wageningen, 1989, _water, "maize", "loamy_sand", sowing=(5, 1)),
     "potato-1986": partial(_at_wageningen, 1986, _potential, "potato", "sandy_loam", sowing=(4, 20)),

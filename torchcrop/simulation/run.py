@@ -306,7 +306,7 @@ def find_output(model: Model, name: str) -> Quantity | Observable:
 def check_reach(observable: Observable, params: Any) -> None:
     """Raise ValueError if the parameters do not reach what is observed; not under vmap, where they have no numbers."""
     if observable.check is not None and "Vmap" not in transforms():
-        observable.check(params.map(Tensor.detach))
+        observable.check(params)
 
 
 def event_dates(model: Model, final: Any, shares: Tensor, switches: Switches) -> dict[str, Tensor]:
