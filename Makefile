@@ -32,7 +32,8 @@ test: check  ## lint, types, documentation, fast tests
 test-all: check  ## the same with every slow test, the notebooks, and the GPU tests where there is a GPU
 	$(PYTEST) --nbmake tests $(wildcard notebooks)
 
-bench: $(VENV)/.dev  ## run the benchmarks
+bench: $(VENV)/.dev  ## run the benchmarks, against peers in environments of their own
+	$(PY) -m benchmarks.peers.make_env
 	$(PY) -m benchmarks.run
 
 check: lint types docs

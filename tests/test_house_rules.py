@@ -6,6 +6,7 @@ Every rule has a test that plants a violation, so that a rule which sees nothing
 from __future__ import annotations
 
 import ast
+import builtins
 import dataclasses
 import sys
 from collections.abc import Iterator
@@ -52,9 +53,7 @@ class Reader(ast.NodeVisitor):
 
     def __init__(self, tree: ast.Module) -> None:
         self.found: list[str] = []
-        top = {n.id for node in tree.body for n in ast.walk(node) if isinstance(n, ast.Name)}
-        self.arguments = {a.arg for node in ast.walk(tree) if isinstance(node, ast.arguments) for a in _arguments(node)}
-        self.scopes: list[set[str]] = [(top - self.arguments - _local(tree)) | {"self", "cls"}]
+        self.scopes: list[set[str]] = [_module_names(tree) | set(dir(builtins)) | {"self", "cls"}]
         self.names: list[str] = []
         self.visit(tree)
 
@@ -75,9 +74,13 @@ class Reader(ast.NodeVisitor):
         # An argument hides what its name means outside.
         hidden = {a.arg for a in _arguments(node.args)} - plain
         outer = self.scopes
-        self.scopes = [scope - (hidden - {"self", "cls"}) for scope in outer] + [plain]
+        local = {n.id for n in _names(node) if isinstance(n.ctx, ast.Store)}
+        self.scopes = [scope - (hidden - {"self", "cls"}) - local for scope in outer] + [plain]
         self.names.append(name)
-        self.generic_visit(node)
+        for field, value in ast.iter_fields(node):
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST) and field != "returns":
+                    self.visit(child)
         self.names.pop()
         self.scopes = outer
 
@@ -93,6 +96,13 @@ class Reader(ast.NodeVisitor):
             for name in _names(target):
                 (self.scopes[-1].add if self.plain(node.value) else self.scopes[-1].discard)(name.id)
 
+    def visit_arg(self, node: ast.arg) -> None:
+        """Say nothing of an annotation."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit_Assign(ast.copy_location(ast.Assign([node.target], node.value), node))
+
     def visit_For(self, node: ast.For) -> None:
         if self.plain(node.iter):
             self.scopes[-1].update(n.id for n in _names(node.target))
@@ -104,13 +114,13 @@ class Reader(ast.NodeVisitor):
         self.branch(node, node.test)
         self.generic_visit(node)
 
-    visit_IfExp = visit_While = visit_Assert = visit_If  # noqa: N815
+    visit_IfExp = visit_While = visit_Assert = visit_If
 
     def visit_Compare(self, node: ast.Compare | ast.BoolOp) -> None:
         self.branch(node, node)
         self.generic_visit(node)
 
-    visit_BoolOp = visit_Compare  # noqa: N815
+    visit_BoolOp = visit_Compare
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
         if isinstance(node.op, ast.Not):
@@ -165,10 +175,17 @@ def _is_plain(annotation: ast.expr) -> bool:
     return {n.id for n in _names(annotation)} <= PLAIN_TYPES
 
 
-def _local(tree: ast.Module) -> set[str]:
-    """Names that some function assigns."""
-    inside = [n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)]
-    return {n.id for n in inside if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+def _module_names(tree: ast.Module) -> set[str]:
+    """Names that a module binds: imports, functions, classes, constants."""
+    bound: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        else:
+            bound |= {n.id for n in _names(node) if isinstance(n.ctx, ast.Store)}
+    return bound
 
 
 def straight_lines() -> list[Path]:
@@ -233,11 +250,26 @@ def test_a_choice_of_the_model_is_no_branch(body: str) -> None:
     assert Reader(ast.parse(SNIPPET.format(body=body))).found == []
 
 
+@pytest.mark.parametrize("path", straight_lines(), ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_a_branch_planted_in_a_copy_of_the_file_is_found(path: Path) -> None:
+    functions = [f for f in ast.walk(ast.parse(path.read_text())) if isinstance(f, ast.FunctionDef)]
+    if not functions:
+        assert path.name == "__init__.py"
+    for index in range(len(functions)):
+        tree = ast.parse(path.read_text())
+        function = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef)][index]
+        if function.name in OUTSIDE_THE_DAY:
+            continue
+        function.body[:0] = ast.parse("if unheard_of > 0:\n    pass").body
+        assert len(Reader(ast.fix_missing_locations(tree)).found) == 2, function.name  # the branch, the comparison
+
+
 # --- run time: thresholds are crossed in functions/ and soft/ alone -------------------------------------
 
 SELECTION = frozenset(
     {
-        *("lt", "le", "gt", "ge", "eq", "ne", "isclose", "equal", "allclose", "logical_and", "logical_or", "logical_not"),
+        *("lt", "le", "gt", "ge", "eq", "ne", "isclose", "equal", "allclose"),
+        *("logical_and", "logical_or", "logical_not"),
         *("where", "minimum", "maximum", "fmin", "fmax", "min", "max", "amin", "amax", "aminmax", "argmin", "argmax"),
         *("clamp", "clamp_", "clamp_min", "clamp_max", "clip", "relu", "relu_", "threshold", "hardtanh", "leaky_relu"),
         *("heaviside", "sign", "sgn", "abs", "floor", "ceil", "round", "trunc", "frac", "fmod", "remainder"),
@@ -388,24 +420,16 @@ def test_the_traced_initial_states_and_drivers_are_those_of_any_crop(name: str) 
     )
 
 
-def test_a_baked_in_branch_is_found() -> None:
+def test_a_branch_cannot_be_traced() -> None:
     case = quick_cases()["lintul1"]
-    days = list(days_of(case, tc.Hard()))
+    first = next(days_of(case, tc.Hard()))
 
     def whole(state: Any, day: Day, params: Any) -> Any:
         rates, _ = case.model.rates(state, day, params, tc.Hard())
-        return rates.total_growth * (2.0 if emerged(state) else 1.0)
+        return rates.total_growth * (2.0 if state.lai.sum() > 0 else 1.0)
 
-    def emerged(state: Any) -> bool:
-        return state.lai.sum().detach().numpy() > 0
-
-    try:
-        graph = make_fx(whole)(*days[1])
-    except Exception:  # a branch on a value that the tracer does not know
-        return
-    with pytest.raises(AssertionError):
-        for today in days[::4]:
-            assert_equal_trees(graph(*today), whole(*today))
+    with pytest.raises(RuntimeError, match="tracing tensor"):
+        make_fx(whole)(*first)
 
 
 # --- floors ---------------------------------------------------------------------------------------------

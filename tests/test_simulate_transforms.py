@@ -406,7 +406,6 @@ def test_twenty_steps_of_adam_lower_a_loss() -> None:
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.4 * losses[0]
-    assert 2.5 < module.light_use_efficiency.item() < 2.8
 
 
 def test_training_a_network_inside_a_process() -> None:
