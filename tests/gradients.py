@@ -235,16 +235,23 @@ class Matrix:
 
     def mismatches(self) -> list[tuple[str, str, float, float]]:
         """Output, parameter, derivative and difference of what agrees at no step."""
-        failed = ~torch.stack([self.agrees(step) for step in self.numeric]).any(0)
+        failed = ~torch.stack([self.agrees(step) for step in STEPS]).any(0)
         last = self.numeric[STEPS[0]]
         return [
             (self.outputs[i], self.entries[p].label, float(self.exact[i, p]), float(last[i, p]))
             for i, p in torch.nonzero(failed).tolist()
         ]
 
-    def zeros(self) -> Tensor:
-        """Entries without any effect on any output, ``[P]``."""
-        return (self.exact.abs() <= 1e-6 * self.floor).all(0)
+    def without_effect(self, derivative: Tensor) -> set[str]:
+        """Symbols whose derivatives are all nothing, for every output and ordinate."""
+        nothing = (derivative.abs() <= 1e-6 * self.floor).all(0).tolist()
+        return {e.symbol for e in self.entries} - {e.symbol for e, n in zip(self.entries, nothing, strict=True) if not n}
+
+    def hidden(self, step: float) -> list[str]:
+        """Entries without derivative that a difference with this step shows to have an effect."""
+        zero = (self.exact.abs() <= 1e-6 * self.floor).all(0)
+        moved = (self.numeric[step].abs() > self.floor).any(0)
+        return [self.entries[p].label for p in torch.nonzero(zero & moved).flatten().tolist()]
 
 
 def matrix(trial: Trial, point: Point, switches: Switches | None = None, steps: Sequence[float] = STEPS) -> Matrix:

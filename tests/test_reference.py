@@ -6,7 +6,6 @@ to 1e-9 relative, tier A (print-outs of the original programs) to the last print
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +17,9 @@ import yaml
 
 import torchcrop as tc
 from tests.conftest import SHARED, shared_files
-from tests.seasons import build
+from tests.reference_cases import load_case
 from torchcrop.models.model import Model
-from torchcrop.quantities import Record
 from torchcrop.simulation.run import Run, find_output
-from torchcrop.simulation.seasons import Season, Station
 
 NUTRIENTS = (
     ["NNI", "NPKI", "NFIX"]
@@ -50,10 +47,6 @@ FACTORS = {
 }
 FACTORS["lintul2"] = FACTORS["lintul1"]
 
-# From the files' units to ours.
-CROP5 = {"TDWI": 0.1, "SLATB": 10.0, "RDI": 0.01, "RRI": 0.01, "RDMCR": 0.01}
-SOIL5 = {"RDMSO": 0.01, "KSUB": 10.0}
-
 # The first day of a fresh start of the original LINTUL5 takes SWEAF = 0.10 (MODELS.md 4.7), so that automatic
 # irrigation decides 0.35 cm on a moist soil. Irrigation carried over from the day before is the same decision.
 LAGS_OF_THE_ORIGINAL = {"lintul5_fortran_wagi1_1969": {"irrigation_carried": 3.5}}
@@ -77,86 +70,12 @@ def files(name: str) -> list:
     return [p for p in found if p.values[0] is None or no_nutrients(p.values[0])]
 
 
-def day_number(year: int, number: int) -> date:
-    return date(year, 1, 1) + timedelta(days=int(number) - 1)
-
-
-def record(kind: type[Record], values: dict[str, Any], factors: dict[str, float] | None = None) -> Any:
-    scaled = dict(values)
-    for symbol, factor in (factors or {}).items():
-        value = scaled[symbol]
-        if isinstance(value, list):
-            scaled[symbol] = [v * factor if i % 2 else v for i, v in enumerate(value)]
-        else:
-            scaled[symbol] = value * factor
-    return build(kind, scaled)
-
-
-def station(folder: Path) -> Station:
-    weather = pd.read_csv(folder / "weather.csv")
-    place = yaml.safe_load((folder / "meta.yaml").read_text())["station"]
-    return Station(
-        name=place["name"],
-        latitude=place["latitude"],
-        longitude=place["longitude"],
-        elevation=place["altitude_m"],
-        first=day_number(int(weather.year[0]), int(weather.doy[0])),
-        values={
-            "tmin": weather.tmin_C.to_numpy(),
-            "tmax": weather.tmax_C.to_numpy(),
-            "srad": weather.irrad_kJ_m2_d.to_numpy() / 1000,
-            "rain": weather.rain_mm_d.to_numpy(),
-            "wind": weather.wind_m_s.to_numpy(),
-            "vap": weather.vp_kPa.to_numpy(),
-        },
-    )
-
-
 @cache
 def simulated(folder: Path, as_original: bool = False) -> Simulated:
     """Run a case with Hard(); `as_original`: from the lags that the original program started with."""
-    place = station(folder)
-    parameters = yaml.safe_load((folder / "params.yaml").read_text())
-    year, last = place.first.year, place.first + timedelta(days=place.days - 1)
-    if folder.name.startswith("lintul5"):
-        options = parameters["run"]
-        planted = options.get("IDPL", 0) > 0
-        first = int(options["IDPL"] if planted else options["IDEM"])
-        start = day_number(year, first)
-        events: dict[str, list[tuple[date, float]]] = {}
-        if options["IRRI"] == 2:
-            flat = parameters["management"]["IRRTAB"]
-            # A tent on three days is one application, table in cm.
-            applied = [(day_number(year, d), 10 * cm) for d, cm in zip(flat[::2], flat[1::2], strict=True) if cm > 0]
-            events["irrigation_table"] = applied
-        season = Season(
-            place,
-            start,
-            min(start + timedelta(days=int(options["IFINIT"]) - 1), last),
-            sowing=start if planted else None,
-            emergence=None if planted else start,
-            management={"automatic_irrigation": float(options["IRRI"] == 1)},
-            events=events,
-            site={"co2": options["CO2"]},
-            soil=record(tc.Lintul5Soil, parameters["soil"], SOIL5),
-        )
-        model: Any = tc.Lintul5(level={1: "potential", 2: "water"}[options["IOPT"]])
-        crop = record(tc.Lintul5Crop, parameters["crop"], CROP5)
-    else:
-        first = int(parameters["STTIME"])
-        water = folder.name.startswith("lintul2")
-        season = Season(
-            place,
-            day_number(year, first),
-            min(day_number(year, parameters["FINTIM"]), last),
-            emergence=day_number(year, parameters["DOYEM"]),
-            management={"IRRIGF": parameters["IRRIGF"]} if water else {},
-            soil=record(tc.Lintul2Soil, parameters) if water else None,
-        )
-        model = tc.Lintul2() if water else tc.Lintul1()
-        crop = record(tc.Lintul2Crop if water else tc.Lintul1Crop, parameters)
+    case = load_case(folder)
     initial = LAGS_OF_THE_ORIGINAL.get(folder.name) if as_original else None
-    return Simulated(tc.simulate(model, crop, season, initial=initial), first)
+    return Simulated(tc.simulate(case.model, case.crop, case.season, initial=initial), case.first)
 
 
 def column(folder: Path, run: Run, name: str) -> np.ndarray:

@@ -17,7 +17,7 @@ import xarray as xr
 from torch import Tensor
 
 import torchcrop as tc
-from tests.seasons import CASES, Case, cases, maize, season, soil5, station, wheat1, wheat2
+from tests.seasons import CASES, Case, cases, maize, quick_cases, season, soil5, station, wheat1, wheat2
 from torchcrop.simulation.run import Run
 from torchcrop.simulation.seasons import Season, Station
 
@@ -457,6 +457,19 @@ def test_a_reduction_and_a_batch_of_parameters_reach_xarray() -> None:
     assert list(run.summary()["start"]) == [date(2019, 3, 5)] * 3
 
 
+def test_observables_that_were_asked_for_are_in_every_table() -> None:
+    case = cases()["lintul5-water"]
+    asked = ["soil_water_0_40cm", "canopy_cover"]
+    run = tc.simulate(case.model, case.crop, [case.seasons[2], case.seasons[5]], outputs=asked)
+    data, rows = run.to_xarray(), run.rows.int().tolist()
+    assert data["soil_water_0_40cm"].attrs == {"units": "mm", "long_name": "water of the soil from 0 to 40 cm"}
+    for name in asked:
+        for b, n in enumerate(rows):
+            assert data[name].values[b, :n].tolist() == run[name][b, :n].tolist()
+            assert np.isnan(data[name].values[b, n:]).all()
+        assert name in run.to_pandas()
+
+
 def test_to_pandas_has_a_row_per_simulation_and_day_lived(two: Run) -> None:
     table = two.to_pandas()
     assert table.index.names == ["sim", "date"]
@@ -543,6 +556,22 @@ def test_single_precision_all_the_way(name: str) -> None:
     assert simulate(name, dtype=torch.float32, device="cpu", switches=tc.Smooth())["LAI"].dtype == torch.float32
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_run_is_on_its_device_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the device without data every operator that mixes devices fails, as it would on a GPU."""
+    from torchcrop.simulation import engine
+
+    monkeypatch.setattr(engine, "transforms", lambda: {"Vmap"})  # whether all have ended cannot be asked there
+    case = cases()[name]
+    young = [dataclasses.replace(s, end=s.start + timedelta(days=9), events={}) for s in case.seasons[1:4]]
+    amounts = None if name == "lintul1" else {"irrigation": torch.zeros(10)}
+    for switches in (tc.Hard(), tc.Smooth(kinks=0.02)):
+        options: dict[str, Any] = {"switches": switches, "events": amounts, "initial": {"LAI": [0.1, 0.1, 0.2]}}
+        run = tc.simulate(case.model, case.crop, young, device="meta", **options)
+        for value in (*run.daily.values(), *run.final.values(), *run.dates.values(), run.rows):
+            assert value.device.type == "meta"
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", CASES)
 def test_the_gpu_gives_what_the_cpu_gives(name: str) -> None:
@@ -553,7 +582,7 @@ def test_the_gpu_gives_what_the_cpu_gives(name: str) -> None:
         assert there["WSO"].device.type == "cuda"
         for key in here.daily:
             torch.testing.assert_close(there[key].cpu(), here[key], rtol=1e-9, atol=1e-9)
-        assert there.to_xarray().equals(here.to_xarray()) or there.summary().shape == here.summary().shape
+        assert there.to_pandas().shape == here.to_pandas().shape
 
 
 def live_bytes() -> int:
@@ -606,7 +635,7 @@ def saved_bytes(work: Callable[[], Tensor]) -> tuple[Tensor, int]:
 @pytest.mark.parametrize("name", ["lintul1", "lintul5-water"])
 @pytest.mark.parametrize("every", [1, 20])
 def test_checkpoints_give_the_same_gradient_with_less_memory(name: str, every: int) -> None:
-    case = cases()[name]
+    case = quick_cases()[name]
     crop = case.crop
     rate = torch.full((3,), float(crop.relative_lai_growth), dtype=torch.float64, requires_grad=True)
     leaf = {"relative_lai_growth": rate}
@@ -615,7 +644,7 @@ def test_checkpoints_give_the_same_gradient_with_less_memory(name: str, every: i
         run = tc.simulate(
             case.model,
             crop.replace(**leaf),
-            case.short,
+            case.season,
             switches=tc.Smooth(),
             outputs=["max(LAI)", "LAI"],
             checkpoint=checkpoint,
@@ -650,6 +679,8 @@ def test_crop_and_soil_are_of_the_model_s_kind() -> None:
         simulate("lintul1", crop=maize())
     with pytest.raises(TypeError, match="LINTUL2 needs a Lintul2Soil, got a Lintul5Soil"):
         simulate("lintul2", soil=soil5())
+    with pytest.raises(TypeError, match="LINTUL1 has no soil: leave `soil=` out"):
+        simulate("lintul1", soil=soil5())
     with pytest.raises(ValueError, match=r"LINTUL2 needs a soil, and the season at north from 2019-03-05 .* has none"):
         simulate("lintul2", season=cases()["lintul1"].season)
 

@@ -211,6 +211,16 @@ def test_a_date_is_the_same_day_in_leap_years_and_across_new_year(start: date) -
         assert batch["tmean"][b].tolist() == tmean[first : first + 30].tolist()
 
 
+@pytest.mark.parametrize(("after", "expected"), [(-5, 0.0), (0, 0.0), (10, 10.0)])
+def test_maize_emerges_on_a_date_that_is_given(after: int, expected: float) -> None:
+    start = date(2020, 5, 10)
+    one = season(start, 30, soil=soil5(), emergence=start + timedelta(days=after))
+    run = tc.simulate(tc.Lintul5(), maize(), one)
+    assert run.dates["emergence"].tolist() == [expected]
+    assert float(run["GTSUM"][0, int(expected)]) == 0.0
+    assert float(run["GTSUM"][0, int(expected) + 2]) > 0.0
+
+
 def test_weather_is_held_once_per_station() -> None:
     from torchcrop.simulation import simulate as module
 

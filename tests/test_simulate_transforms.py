@@ -30,6 +30,7 @@ FREE = {
     "lintul5-water": ("TSUM2", "RGRLAI", "RRI"),
 }
 every_case = pytest.mark.parametrize("name", CASES)
+SIMILAR = ("lintul2", "lintul5-potential")  # to another case that always runs
 
 
 def presets(name: str) -> Tensor:
@@ -81,7 +82,7 @@ def test_vmap_is_a_batch(name: str, mode: str) -> None:
     close(vmap(run, in_dims=1, out_dims=1)(where), run(where))
 
 
-@every_case
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SIMILAR)) for n in CASES])
 def test_all_jacobians_are_the_one_of_autograd(name: str) -> None:
     run, at = outcome(name), presets(name)
     expected = torch.autograd.functional.jacobian(run, at)

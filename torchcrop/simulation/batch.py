@@ -159,6 +159,8 @@ def assemble_parameters(
             f"{model.name} needs a {crop_kind.__name__}, got a {type(crop).__name__}: choose a crop made for it"
         )
     if not soil_kind.quantities():
+        if soil is not None:
+            raise TypeError(f"{model.name} has no soil: leave `soil=` out, or choose a model with a water balance")
         soil = soil_kind()
     elif soil is None:
         missing = [s for s in seasons if s.soil is None]

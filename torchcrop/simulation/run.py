@@ -86,6 +86,8 @@ class Run:
         Provenance.
     backend : str
         What ran.
+    observables : sequence of str
+        Observables that were asked for; they follow from daily values.
     """
 
     model: Model
@@ -100,6 +102,7 @@ class Run:
     labels: Sequence[Mapping[str, str]]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     backend: str = "eager"
+    observables: Sequence[str] = ()
 
     def __len__(self) -> int:
         return int(self.rows.shape[0])
@@ -153,6 +156,11 @@ class Run:
         for name, value in self.daily.items():
             values = value.detach().cpu().numpy().T
             variables[name] = (("sim", "day"), np.where(alive, values, np.nan), _attributes(quantities[name]))
+        for name in self.observables:
+            unit, doc = self.describe(name)
+            values = self[name].detach().cpu().numpy()
+            attributes = {"units": unit, "long_name": doc}
+            variables[name] = (("sim", "day"), np.where(alive, values, np.nan), attributes)
         for name, value in self.reduced.items():
             inner = quantities[name[name.index("(") + 1 : -1]]
             key = name.replace("(", "_").replace(")", "")
@@ -187,7 +195,7 @@ class Run:
         rows = self.rows.detach().cpu().numpy().astype(int)
         parts = []
         for b in range(len(self)):
-            here = {name: data[name].values[b, : rows[b]] for name in self.daily}
+            here = {name: data[name].values[b, : rows[b]] for name in (*self.daily, *self.observables)}
             frame = pd.DataFrame(here)
             frame.insert(0, "date", data["date"].values[b, : rows[b]])
             for key in reversed([k for k in data.coords if data[k].dims == ("sim",) and k != "sim"]):

@@ -133,7 +133,7 @@ def simulate(
     size = _size(len(seasons), batch_size(params, model.name), scenario, applied, first)
 
     recording, observables = _recording(model, outputs)
-    for observable in observables:
+    for observable in observables.values():
         check_reach(observable, params)
     forcing = Forcing(model, seasons, calendar, params, scenario, applied, switches, size, dtype, device)
     result = integrate(model, params, forcing, calendar.lengths, switches, recording, modules, first, checkpoint)
@@ -157,6 +157,7 @@ def simulate(
             **provenance(),
         },
         backend="eager",
+        observables=tuple(observables),
     )
 
 
@@ -254,23 +255,23 @@ def _size(
     return next(iter(large.values()), 1)
 
 
-def _recording(model: Model, outputs: Sequence[str] | None) -> tuple[Recording, list[Observable]]:
+def _recording(model: Model, outputs: Sequence[str] | None) -> tuple[Recording, dict[str, Observable]]:
     if outputs is None:
         hidden = {e.counter for e in model.events.values()} | {"running"}
         names = [n for n in model.State.quantities() if not n.endswith("_before") and n not in hidden]
-        return Recording((*names, *model.Outputs.quantities())), []
+        return Recording((*names, *model.Outputs.quantities())), {}
     if isinstance(outputs, str):
         raise TypeError(f"outputs is the text {outputs!r}; give a list of names, [{outputs!r}]")
     daily: dict[str, None] = {}
     reduced: dict[tuple[str, str], None] = {}
-    observables = []
+    observables: dict[str, Observable] = {}
     for name in outputs:
         match = REDUCTION.match(name)
         known = find_output(model, match[2] if match else name)
         if isinstance(known, Observable):
             if match:
                 raise KeyError(f"{name!r}: only states and outputs can be reduced, {match[2]} is an observable")
-            observables.append(known)
+            observables[name] = known
             daily.update(dict.fromkeys(known.needs))
         elif match:
             reduced[match[1], known.name] = None
