@@ -6,7 +6,7 @@ matrix are lanes of one batch, so that it costs a few simulations.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -245,7 +245,9 @@ class Matrix:
     def without_effect(self, derivative: Tensor) -> set[str]:
         """Symbols whose derivatives are all nothing, for every output and ordinate."""
         nothing = (derivative.abs() <= 1e-6 * self.floor).all(0).tolist()
-        return {e.symbol for e in self.entries} - {e.symbol for e, n in zip(self.entries, nothing, strict=True) if not n}
+        return {e.symbol for e in self.entries} - {
+            e.symbol for e, n in zip(self.entries, nothing, strict=True) if not n
+        }
 
     def hidden(self, step: float) -> list[str]:
         """Entries without derivative that a difference with this step shows to have an effect."""
@@ -254,10 +256,16 @@ class Matrix:
         return [self.entries[p].label for p in torch.nonzero(zero & moved).flatten().tolist()]
 
 
-def matrix(trial: Trial, point: Point, switches: Switches | None = None, steps: Sequence[float] = STEPS) -> Matrix:
-    """Derivatives and differences of a trial at a point."""
+def matrix(
+    trial: Trial,
+    point: Point,
+    switches: Switches | None = None,
+    steps: Sequence[float] = STEPS,
+    only: Collection[str] | None = None,
+) -> Matrix:
+    """Derivatives and differences of a trial at a point, of all parameters or those of some symbols."""
     switches = switches or Smooth()
-    wanted = entries(trial, point)
+    wanted = [e for e in entries(trial, point) if only is None or e.symbol in only]
     values, exact = derivatives(trial, point, wanted, switches)
     there = ~values.isnan()
     names = [name for name, exists in zip(outputs_of(trial), there.tolist(), strict=True) if exists]

@@ -13,6 +13,8 @@ from tests.trials import Trial
 from torchcrop.functions.smoothing import smooth_step, soft_clamp, soft_if, soft_max, soft_min
 from torchcrop.functions.switches import Hard, Number, Smooth, Switches
 from torchcrop.functions.tables import Table, afgen
+from torchcrop.models.lintul2 import Lintul2Crop
+from torchcrop.models.lintul5 import Lintul5Crop
 from torchcrop.simulation.simulate import simulate
 
 POINTS = 400
@@ -23,18 +25,10 @@ DAY = 15.0
 PROMINENT = 1e-3
 """Share of the mean by which values must move back for an extreme to be a turning point."""
 
-OUTPUTS = ("yield", "anthesis", "maturity")
 
-
-def thresholds(trial: Trial) -> dict[str, str]:
-    """Fields that hold the temperature sums to anthesis and to maturity, by their symbol."""
-    names = ("tsum_anthesis", "tsum_maturity")
-    return {trial.crop.quantities()[name].symbol: name for name in names}
-
-
-def at(trial: Trial, name: str, values: Tensor, switches: Switches) -> dict[str, Tensor]:
-    """Outputs of a trial at given values of one parameter of its crop, in one batch."""
-    crop = trial.crop.replace(**{name: values})
+def at(trial: Trial, values: dict[str, Tensor], switches: Switches) -> dict[str, Tensor]:
+    """Outputs of a trial at given values of parameters of its crop, ``[N]`` each, in one batch."""
+    crop = trial.crop.replace(**values)
     run = simulate(trial.model, crop, trial.season, switches=switches, outputs=["max(lai)"])
     return {
         "yield": run.final["wso"],
@@ -53,7 +47,32 @@ def axis(trial: Trial, name: str, span: float = SPAN, points: int = POINTS) -> T
 def scan(trial: Trial, name: str, switches: Switches) -> dict[str, np.ndarray]:
     """Outputs along a threshold."""
     with torch.no_grad():
-        return {k: v.numpy() for k, v in at(trial, name, axis(trial, name), switches).items()}
+        return {k: v.numpy() for k, v in at(trial, {name: axis(trial, name)}, switches).items()}
+
+
+def phases(trial: Trial, seed: int = 0) -> dict[str, Tensor]:
+    """Every threshold of a crop's development drawn within one warm day, or one day of root growth, either side.
+
+    A daily model tests its thresholds once a day: a preset stands at some place within the days of its season, and
+    Hard's result depends on it. Over such draws that place is averaged out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+
+    def days() -> Tensor:
+        return DAY * (2 * torch.rand(POINTS, generator=generator, dtype=torch.float64) - 1)
+
+    crop = trial.crop
+    drawn = {name: getattr(crop, name) + days() for name in ("tsum_anthesis", "tsum_maturity")}
+    drawn["juvenile_lai"] = crop.juvenile_lai * torch.exp(crop.relative_lai_growth * days())
+    if isinstance(crop, Lintul5Crop):
+        drawn["tsum_emergence"] = crop.tsum_emergence + days()
+        drawn["juvenile_stage"] = crop.juvenile_stage + days() / crop.tsum_anthesis
+        drawn["ageing_stage"] = crop.ageing_stage + days() / crop.tsum_maturity
+    else:
+        drawn["juvenile_tsum"] = crop.juvenile_tsum + days()
+    if isinstance(crop, Lintul2Crop):
+        drawn["maximum_root_depth"] = crop.maximum_root_depth + crop.root_growth * days() / DAY
+    return drawn
 
 
 # --- measures of a scan ---------------------------------------------------------------------------------

@@ -17,6 +17,9 @@ from torchcrop.calibration.transforms import Box
 
 MODEL = tc.Lintul5(level="water")
 
+# One process: the twin below is fitted once.
+pytestmark = pytest.mark.xdist_group("calibration")
+
 
 @pytest.fixture(scope="module")
 def crop() -> tc.Lintul5Crop:
@@ -159,6 +162,7 @@ def twin() -> tuple[tc.Fit, tc.Lintul1Crop]:
         preset,
         [spring_trial(truth)],
         {"tsuman": (800, 1400), "lue": (2.0, 4.0), "sla": (0.015, 0.03)},
+        solver=LBFGS(max_iter=25),
         progress=False,
     )
     return fit, truth
@@ -209,6 +213,7 @@ def test_the_figure_shows_every_observed_variable(twin):
     assert "leaf area index" in text
 
 
+@pytest.mark.slow
 def test_what_was_observed_but_not_used_is_said():
     trial = tc.load_experiment("maize_lirf_2023")
     crop = tc.load_crop("maize").with_values(rdmcr=1.1)

@@ -380,6 +380,18 @@ def test_mass_closes_on_every_season(name: str, mode: str) -> None:
         assert float(result.final["TRAIN"].min()) > 10
 
 
+@every_mode
+@pytest.mark.parametrize("name", ["lintul2", "lintul5-potential", "lintul5-water"])
+def test_mass_closes_where_water_runs_off(name: str, mode: str) -> None:
+    case = cases()[name]
+    soil = soil2(DRATE=2.0, WCST=0.5) if name == "lintul2" else soil5(KSUB=2.0, SM0=0.4, RUNFR=0.1)
+    result = run(case, case.seasons[0], mode, soil=soil, scenario={"rain": 3.0})
+    assert float(water_gap(result).abs().max()) < 1e-9
+    by_fraction = 0.0 if name == "lintul2" else 0.1 * float(result.final["TRAIN"])
+    assert float(result.final["TRUNOF"]) > by_fraction + 50
+    assert float(result.final["TDRAIN"]) > 50
+
+
 def test_a_leak_would_be_seen() -> None:
     case = cases()["lintul2"]
     result = run(case, case.seasons, "hard")
