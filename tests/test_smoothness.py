@@ -20,7 +20,6 @@ from tests.scans import (
     Bias,
     Naive,
     at,
-    axis,
     largest_step,
     phases,
     relative_range,
