@@ -18,6 +18,9 @@ from torchcrop.simulation.seasons import Season, Station
 # From the files' units (kg ha-1, cm) to ours.
 CROP5 = {"TDWI": 0.1, "SLATB": 10.0, "RDI": 0.01, "RRI": 0.01, "RDMCR": 0.01}
 SOIL5 = {"RDMSO": 0.01, "KSUB": 10.0}
+LEVELS5 = {1: "potential", 2: "water", 3: "nitrogen", 4: "npk"}
+# kg ha-1 and d-1.
+SUPPLY5 = {"NMINS": 0.1, "PMINS": 0.1, "KMINS": 0.1, "RTNMINS": 1.0, "RTPMINS": 1.0, "RTKMINS": 1.0}
 
 
 class ReferenceCase(NamedTuple):
@@ -65,44 +68,62 @@ def station(folder: Path) -> Station:
     )
 
 
-def load_case(folder: Path, level: str | None = None) -> ReferenceCase:
-    """A case of LINTUL1, LINTUL2 or LINTUL5; `level` in place of the case's own production level."""
+def load_case(folder: Path, level: str | None = None, nutrients: bool = False) -> ReferenceCase:
+    """A case of LINTUL1, LINTUL2 or LINTUL5.
+
+    `level` in place of the case's own production level; `nutrients`: with the balances of those that do not limit.
+    """
     parameters = yaml.safe_load((folder / "params.yaml").read_text())
-    load = _lintul5 if folder.name.startswith("lintul5") else _by_date
-    return load(folder, parameters, station(folder), level)
+    if folder.name.startswith("lintul5"):
+        return _lintul5(folder, parameters, station(folder), level, nutrients)
+    return _by_date(folder, parameters, station(folder))
+
+
+def _tents(flat: list[float], year: int) -> list[tuple[date, float]]:
+    """Applications of a table: a tent on three days is one application."""
+    return [(day_number(year, int(d)), amount) for d, amount in zip(flat[::2], flat[1::2], strict=True) if amount > 0]
 
 
 def _last(place: Station) -> date:
     return place.first + timedelta(days=place.days - 1)
 
 
-def _lintul5(folder: Path, parameters: dict[str, Any], place: Station, level: str | None) -> ReferenceCase:
+def _lintul5(
+    folder: Path, parameters: dict[str, Any], place: Station, level: str | None, nutrients: bool
+) -> ReferenceCase:
     options, year = parameters["run"], place.first.year
     planted = options.get("IDPL", 0) > 0
     first = int(options["IDPL"] if planted else options["IDEM"])
     start = day_number(year, first)
     events: dict[str, list[tuple[date, float]]] = {}
     if options["IRRI"] == 2:
-        flat = parameters["management"]["IRRTAB"]
-        # A tent on three days is one application, table in cm.
-        applied = [(day_number(year, d), 10 * cm) for d, cm in zip(flat[::2], flat[1::2], strict=True) if cm > 0]
-        events["irrigation_table"] = applied
+        events["irrigation_table"] = [(day, 10 * cm) for day, cm in _tents(parameters["management"]["IRRTAB"], year)]
+    last = min(start + timedelta(days=int(options["IFINIT"]) - 1), _last(place))
+    management: dict[str, Any] = {"automatic_irrigation": float(options["IRRI"] == 1)}
+    level = level or LEVELS5[options["IOPT"]]
+    model = tc.Lintul5(level=level, nutrients=nutrients)
+    for symbol, kind in zip("NPK", ("nitrogen", "phosphorus", "potassium"), strict=True):
+        if kind not in model.listens:
+            continue
+        applied = [(day, kg / 10) for day, kg in _tents(parameters["management"][f"FER{symbol}TAB"], year)]
+        events[kind] = [(day, amount) for day, amount in applied if start <= day <= last]
+        management[f"{symbol}RFTAB"] = parameters["management"][f"{symbol}RFTAB"]
+    supply = {s: factor * parameters["management"][s] for s, factor in SUPPLY5.items()}
     season = Season(
         place,
         start,
-        min(start + timedelta(days=int(options["IFINIT"]) - 1), _last(place)),
+        last,
         sowing=start if planted else None,
         emergence=None if planted else start,
-        management={"automatic_irrigation": float(options["IRRI"] == 1)},
+        management=management,
         events=events,
         site={"co2": options["CO2"]},
-        soil=record(tc.Lintul5Soil, parameters["soil"], SOIL5),
+        soil=record(tc.Lintul5Soil, parameters["soil"], SOIL5).with_values(**supply),
     )
-    level = level or {1: "potential", 2: "water"}[options["IOPT"]]
-    return ReferenceCase(tc.Lintul5(level=level), record(tc.Lintul5Crop, parameters["crop"], CROP5), season, first)
+    return ReferenceCase(model, record(tc.Lintul5Crop, parameters["crop"], CROP5), season, first)
 
 
-def _by_date(folder: Path, parameters: dict[str, Any], place: Station, level: str | None) -> ReferenceCase:
+def _by_date(folder: Path, parameters: dict[str, Any], place: Station) -> ReferenceCase:
     year, first = place.first.year, int(parameters["STTIME"])
     water = folder.name.startswith("lintul2")
     season = Season(

@@ -95,6 +95,14 @@ class Switches(ABC):
         """
 
     @abstractmethod
+    def passed(self, clock: Tensor, threshold: Number, scale: Number, now: Number, before: Number) -> Tensor:
+        """Share of a single event at a threshold of a clock that falls on the day.
+
+        As of `crossed`; the shares of all days sum to 1 for a clock that starts well below the threshold and ends well
+        beyond it. Hard: 1 on the first day whose clock is not below the threshold.
+        """
+
+    @abstractmethod
     def alive(self, ended: Tensor) -> Tensor:
         """Factor for mass and water rates, given the share of the day beyond the end of life.
 
@@ -203,6 +211,9 @@ class Hard(Switches):
     ) -> Tensor:
         return exceeds(clock - threshold) if strict else indicator(clock - threshold)
 
+    def passed(self, clock: Tensor, threshold: Number, scale: Number, now: Number, before: Number) -> Tensor:
+        return indicator(clock - threshold) - indicator(clock - before - threshold)
+
     def alive(self, ended: Tensor) -> Tensor:
         return ended.new_ones(())
 
@@ -291,6 +302,10 @@ class Smooth(Switches):
             start = start - before / 2
             length = (before + now) / 2
         return event_share(start, length, self.softness * scale, _EVENT_FLOOR * scale)
+
+    def passed(self, clock: Tensor, threshold: Number, scale: Number, now: Number, before: Number) -> Tensor:
+        width = self.softness * scale
+        return gate(clock + now / 2 - threshold, width) - gate(clock - before / 2 - threshold, width)
 
     def alive(self, ended: Tensor) -> Tensor:
         return 1 - ended
@@ -385,6 +400,10 @@ class StraightThrough(Switches):
     ) -> Tensor:
         arguments = (clock, threshold, scale, now, before, strict)
         return replace_gradient(_HARD.crossed(*arguments), self._smooth.crossed(*arguments))
+
+    def passed(self, clock: Tensor, threshold: Number, scale: Number, now: Number, before: Number) -> Tensor:
+        arguments = (clock, threshold, scale, now, before)
+        return replace_gradient(_HARD.passed(*arguments), self._smooth.passed(*arguments))
 
     def alive(self, ended: Tensor) -> Tensor:
         return replace_gradient(ended.new_ones(()), 1 - ended)

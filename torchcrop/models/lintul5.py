@@ -1,15 +1,16 @@
-"""LINTUL5: potential and water-limited production of annual crops with a two-zone soil.
+"""LINTUL5: potential, water-, nitrogen- and NPK-limited production of annual crops with a two-zone soil.
 
-J. Wolf 2012, User guide for LINTUL5, Wageningen UR. Levels: ``potential`` (transpiration never limited; the water
-balance still runs, so that irrigation and drainage are known) and ``water``.
+J. Wolf 2012, User guide for LINTUL5, Wageningen UR. Levels (the original's IOPT 1 to 4): ``potential`` (transpiration
+never limited; the water balance still runs, so that irrigation and drainage are known), ``water``, ``nitrogen`` (water
+and nitrogen) and ``npk`` (water and the three nutrients).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,446 +18,35 @@ from torch import Tensor
 from torchcrop.functions.smoothing import exceeds, hard_max, hard_min
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table, afgen
-from torchcrop.models.model import Day, Event, Model, Observable, Site, Weather
-from torchcrop.processes import astro, canopy, partitioning, penman, phenology, soil_water
-from torchcrop.quantities import Record, driver, nearest, output, parameter, record, state, table
+from torchcrop.models.lintul5_parameters import Lintul5Crop, Lintul5Parameters, Lintul5Soil
+from torchcrop.models.lintul5_states import (
+    Lintul5Drivers,
+    Lintul5NutrientDrivers,
+    Lintul5NutrientOutputs,
+    Lintul5NutrientState,
+    Lintul5Outputs,
+    Lintul5State,
+)
+from torchcrop.models.model import Day, Event, Model, Observable, Weather
+from torchcrop.processes import (
+    applications,
+    astro,
+    canopy,
+    crop_nutrients,
+    partitioning,
+    penman,
+    phenology,
+    soil_nutrients,
+    soil_water,
+)
+from torchcrop.processes.crop_nutrients import Organs
+from torchcrop.quantities import Record, nearest
 
 __all__ = ["Lintul5", "Lintul5Crop", "Lintul5Soil"]
 
 
-class Lintul5Crop(Record):
-    """Crop parameters of LINTUL5 at the levels potential and water."""
-
-    # Emergence and development
-    emergence_base_temperature: Tensor = parameter(
-        unit="degC", symbol="TBASEM", bounds=(-5, 15), doc="base temperature of emergence"
-    )
-    emergence_maximum_temperature: Tensor = parameter(
-        unit="degC",
-        symbol="TEFFMX",
-        bounds=(15, 45),
-        doc="mean temperature above which emergence is not faster",
-    )
-    tsum_emergence: Tensor = parameter(
-        unit="degC d", symbol="TSUMEM", bounds=(0, 400), doc="temperature sum from sowing to emergence"
-    )
-    photoperiod_sensitive: Tensor = parameter(
-        0.0,
-        unit="-",
-        symbol="IDSL",
-        switch=True,
-        doc="1: development before anthesis depends on daylength too",
-    )
-    photoperiod_factor: Table = table(
-        unit="-",
-        x="photoperiodic daylength",
-        x_unit="h",
-        symbol="PHOTTB",
-        bounds=(0, 1),
-        doc="factor of development before anthesis, for a sensitive crop",
-    )
-    tsum_anthesis: Tensor = parameter(
-        unit="degC d", symbol="TSUM1", bounds=(25, 7200), doc="temperature sum from emergence to anthesis"
-    )
-    tsum_maturity: Tensor = parameter(
-        unit="degC d", symbol="TSUM2", bounds=(100, 3000), doc="temperature sum from anthesis to maturity"
-    )
-    development_temperature: Table = table(
-        unit="degC d d-1",
-        x="mean temperature",
-        x_unit="degC",
-        symbol="DTSMTB",
-        bounds=(0, 60),
-        doc="daily increase of the temperature sum",
-    )
-    initial_stage: Tensor = parameter(0.0, unit="-", symbol="DVSI", bounds=(0, 1), doc="development stage at the start")
-    final_stage: Tensor = parameter(
-        2.0,
-        unit="-",
-        symbol="DVSEND",
-        bounds=(1, 2.5),
-        doc="development stage at maturity, the end of the run",
-    )
-
-    # Leaf area
-    initial_weight: Tensor = parameter(
-        unit="g m-2", symbol="TDWI", bounds=(0.01, 200), doc="dry matter of the crop at the start"
-    )
-    relative_lai_growth: Tensor = parameter(
-        unit="(degC d)-1",
-        symbol="RGRLAI",
-        bounds=(0.002, 0.07),
-        doc="relative growth rate of leaf area in the juvenile stage",
-    )
-    juvenile_stage: Tensor = parameter(
-        0.2,
-        unit="-",
-        symbol="DVSJ",
-        bounds=(0.02, 0.8),
-        doc="development stage at which the juvenile stage of leaf growth ends at the latest",
-    )
-    juvenile_lai: Tensor = parameter(
-        0.75,
-        unit="m2 m-2",
-        symbol="LAIJ",
-        bounds=(0.1, 2),
-        doc="leaf area index at which the juvenile stage of leaf growth ends at the latest",
-    )
-    base_temperature: Tensor = parameter(
-        unit="degC", symbol="TBASE", bounds=(-2, 15), doc="base temperature of juvenile leaf growth"
-    )
-    specific_leaf_area: Table = table(
-        unit="m2 g-1",
-        x="development stage",
-        x_unit="-",
-        symbol="SLATB",
-        bounds=(0.002, 0.08),
-        doc="specific leaf area",
-    )
-    critical_lai: Tensor = parameter(
-        unit="m2 m-2", symbol="LAICR", bounds=(1, 30), doc="leaf area index above which leaves die of shading"
-    )
-    shading_death_rate: Tensor = parameter(
-        unit="d-1",
-        symbol="RDRSHM",
-        bounds=(0, 0.2),
-        doc="slope of the relative death rate of leaves due to shading",
-    )
-    ageing_stage: Tensor = parameter(
-        1.0, unit="-", symbol="DVSDLT", bounds=(0.2, 2), doc="development stage from which leaves die of age"
-    )
-    ageing_death_rate: Table = table(
-        unit="d-1",
-        x="mean temperature",
-        x_unit="degC",
-        symbol="RDRLTB",
-        bounds=(0, 1),
-        doc="relative death rate of leaves due to ageing",
-    )
-    drought_death_rate: Tensor = parameter(
-        unit="d-1", symbol="RDRL", bounds=(0, 0.5), doc="largest relative death rate of leaves due to drought"
-    )
-
-    # Growth
-    extinction: Table = table(
-        unit="-",
-        x="development stage",
-        x_unit="-",
-        symbol="KDIFTB",
-        bounds=(0.2, 1.2),
-        doc="extinction coefficient for PAR",
-    )
-    radiation_use_efficiency: Table = table(
-        unit="g MJ-1",
-        x="development stage",
-        x_unit="-",
-        symbol="RUETB",
-        bounds=(0, 8),
-        doc="dry matter formed per intercepted PAR",
-    )
-    daytime_temperature_factor: Table = table(
-        unit="-",
-        x="daytime temperature",
-        x_unit="degC",
-        symbol="TMPFTB",
-        bounds=(0, 1),
-        doc="factor of the radiation use efficiency",
-    )
-    minimum_temperature_factor: Table = table(
-        unit="-",
-        x="minimum temperature",
-        x_unit="degC",
-        symbol="TMNFTB",
-        bounds=(0, 1),
-        doc="factor of the radiation use efficiency",
-    )
-    co2_factor: Table = table(
-        unit="-",
-        x="CO2 concentration",
-        x_unit="ppm",
-        symbol="COTB",
-        bounds=(0, 3),
-        doc="factor of the radiation use efficiency",
-    )
-    nutrient_effect: Tensor = parameter(
-        1.1,
-        unit="-",
-        symbol="NLUE",
-        bounds=(0, 3),
-        doc="effect of nutrient stress on growth; without stress the factor is 1 - NLUE 1e-8",
-    )
-
-    # Partitioning
-    fraction_roots: Table = table(
-        unit="-",
-        x="development stage",
-        x_unit="-",
-        symbol="FRTB",
-        bounds=(0, 1),
-        doc="fraction of growth to roots",
-    )
-    fraction_leaves: Table = table(
-        unit="-",
-        x="development stage",
-        x_unit="-",
-        symbol="FLTB",
-        bounds=(0, 1),
-        doc="fraction of growth above ground to leaves",
-    )
-    fraction_stems: Table = table(
-        unit="-",
-        x="development stage",
-        x_unit="-",
-        symbol="FSTB",
-        bounds=(0, 1),
-        doc="fraction of growth above ground to stems",
-    )
-    fraction_storage: Table = table(
-        unit="-",
-        x="development stage",
-        x_unit="-",
-        symbol="FOTB",
-        bounds=(0, 1),
-        doc="fraction of growth above ground to storage organs",
-    )
-
-    # Death of roots and stems
-    root_stem_death_stage: Tensor = parameter(
-        1.0,
-        unit="-",
-        symbol="DVSDR",
-        bounds=(0.2, 2.5),
-        doc="development stage from which roots and stems die",
-    )
-    root_death_rate: Table = table(
-        unit="d-1",
-        x="development stage",
-        x_unit="-",
-        symbol="RDRRTB",
-        bounds=(0, 1),
-        doc="relative death rate of roots",
-    )
-    stem_death_rate: Table = table(
-        unit="d-1",
-        x="development stage",
-        x_unit="-",
-        symbol="RDRSTB",
-        bounds=(0, 1),
-        doc="relative death rate of stems",
-    )
-
-    # Water and roots
-    transpiration_factor: Tensor = parameter(
-        1.0, unit="-", symbol="CFET", bounds=(0.5, 1.5), doc="factor of the potential transpiration"
-    )
-    depletion_group: Tensor = parameter(
-        unit="-",
-        symbol="DEPNR",
-        bounds=(1, 5),
-        doc="crop group for soil water depletion, 1 sensitive to 5 tolerant",
-    )
-    air_ducts: Tensor = parameter(
-        0.0, unit="-", symbol="IAIRDU", switch=True, doc="1: roots have air ducts and do not lack oxygen"
-    )
-    initial_root_depth: Tensor = parameter(unit="m", symbol="RDI", bounds=(0.02, 0.5), doc="rooting depth at the start")
-    root_growth: Tensor = parameter(
-        unit="m d-1", symbol="RRI", bounds=(0.002, 0.06), doc="largest growth of rooting depth"
-    )
-    maximum_root_depth: Tensor = parameter(
-        unit="m", symbol="RDMCR", bounds=(0.2, 3), doc="largest rooting depth of the crop"
-    )
-
-
-class Lintul5Soil(Record):
-    """Soil of LINTUL5. Water contents must increase from air-dry to saturation."""
-
-    air_dry: Tensor = parameter(unit="m3 m-3", symbol="SMDRY", bounds=(0, 0.5), doc="water content, air-dry")
-    wilting_point: Tensor = parameter(
-        unit="m3 m-3", symbol="SMW", bounds=(0.01, 0.6), doc="water content at wilting point"
-    )
-    field_capacity: Tensor = parameter(
-        unit="m3 m-3", symbol="SMFC", bounds=(0.03, 0.8), doc="water content at field capacity"
-    )
-    saturation: Tensor = parameter(unit="m3 m-3", symbol="SM0", bounds=(0.1, 0.95), doc="water content at saturation")
-    critical_air: Tensor = parameter(
-        unit="m3 m-3", symbol="CRAIRC", bounds=(0.01, 0.3), doc="air content below which roots lack oxygen"
-    )
-    initial: Tensor = parameter(
-        unit="m3 m-3", symbol="SMI", bounds=(0.01, 0.9), doc="water content of the rooted zone at the start"
-    )
-    initial_lower: Tensor = parameter(
-        unit="m3 m-3", symbol="SMLOWI", bounds=(0.01, 0.9), doc="water content of the zone below at the start"
-    )
-    maximum_root_depth: Tensor = parameter(
-        unit="m", symbol="RDMSO", bounds=(0.2, 5), doc="largest rooting depth that the soil permits"
-    )
-    runoff_fraction: Tensor = parameter(
-        0.0, unit="-", symbol="RUNFR", bounds=(0, 0.9), doc="share of rain that runs off"
-    )
-    evaporation_decline: Tensor = parameter(
-        2.0,
-        unit="-",
-        symbol="CFEV",
-        bounds=(0.5, 5),
-        doc="coefficient of the decline of soil evaporation after rain",
-    )
-    percolation: Tensor = parameter(
-        unit="mm d-1", symbol="KSUB", bounds=(0.1, 1000), doc="largest percolation to the subsoil"
-    )
-
-
-class Lintul5Management(Record):
-    """Management of LINTUL5."""
-
-    emergence_by_date: Tensor = parameter(
-        0.0,
-        unit="-",
-        switch=True,
-        doc="1: the crop emerges on a date, 0: by temperature sum from sowing",
-    )
-    emergence_day: Tensor = parameter(
-        0.0,
-        unit="d",
-        symbol="IDEM",
-        bounds=(-365, 730),
-        doc="day of emergence by date; 1 = 1 January of the year of the run's first day",
-    )
-    automatic_irrigation: Tensor = parameter(
-        0.0,
-        unit="-",
-        symbol="IRRI",
-        switch=True,
-        doc="1: irrigation of at most 30 mm on the day after the soil falls below its critical content",
-    )
-
-
-class Lintul5Parameters(Record):
-    """All parameters of a LINTUL5 run."""
-
-    crop: Lintul5Crop = record(Lintul5Crop, "crop")
-    soil: Lintul5Soil = record(Lintul5Soil, "soil")
-    site: Site = record(Site, "site")
-    management: Lintul5Management = record(Lintul5Management, "management")
-
-
-class Lintul5State(Record):
-    """States of LINTUL5; in the record of rates, their changes per day.
-
-    The names that end in ``_before`` hold yesterday's value: the lags of the original, whose water balance is computed
-    before the crop of the same day, and the increments that centre the windows of events.
-    """
-
-    # Clocks
-    emergence_sum: Tensor = state(unit="degC d", symbol="TSULP", doc="temperature sum since sowing")
-    emergence_sum_before: Tensor = state(unit="degC d", doc="yesterday's increment of the temperature sum since sowing")
-    temperature_sum: Tensor = state(unit="degC d", symbol="TSUML", doc="temperature sum since emergence")
-    temperature_sum_before: Tensor = state(unit="degC d", doc="yesterday's increment of the temperature sum")
-    stage: Tensor = state(unit="-", symbol="DVS", doc="development stage: 0 emergence, 1 anthesis, 2 maturity")
-    stage_before: Tensor = state(unit="d-1", doc="yesterday's increment of the development stage")
-    effective_before: Tensor = state(unit="degC", doc="yesterday's effective temperature of juvenile leaf growth")
-    running: Tensor = state(unit="-", doc="0 on the run's first day, then 1")
-
-    # Crop
-    lai: Tensor = state(unit="m2 m-2", symbol="LAI", doc="leaf area index")
-    leaves: Tensor = state(unit="g m-2", symbol="WLVG", doc="dry matter of green leaves")
-    dead_leaves: Tensor = state(unit="g m-2", symbol="WLVD", doc="dry matter of dead leaves")
-    stems: Tensor = state(unit="g m-2", symbol="WST", doc="dry matter of living stems")
-    dead_stems: Tensor = state(unit="g m-2", symbol="WST_D", doc="dry matter of dead stems")
-    storage_organs: Tensor = state(unit="g m-2", symbol="WSO", doc="dry matter of storage organs")
-    roots: Tensor = state(unit="g m-2", symbol="WRT", doc="dry matter of living roots")
-    dead_roots: Tensor = state(unit="g m-2", symbol="WRTD", doc="dry matter of dead roots")
-    total_growth: Tensor = state(unit="g m-2", symbol="GTSUM", doc="dry matter formed so far")
-    total_par: Tensor = state(unit="MJ m-2", symbol="PAR", doc="PAR so far")
-    total_intercepted_par: Tensor = state(unit="MJ m-2", symbol="PARAB", doc="PAR intercepted so far")
-    root_depth: Tensor = state(unit="m", symbol="RD", doc="rooting depth")
-
-    # Soil
-    rooted_depth: Tensor = state(unit="m", doc="depth of the soil's rooted zone: yesterday's rooting depth")
-    root_growth_before: Tensor = state(unit="m d-1", symbol="RR", doc="yesterday's growth of rooting depth")
-    interception_before: Tensor = state(unit="-", symbol="FINTT", doc="share of total radiation intercepted yesterday")
-    water: Tensor = state(unit="mm", symbol="WTOT", doc="water of the rooted zone")
-    water_lower: Tensor = state(unit="mm", symbol="WTOTL", doc="water of the zone below")
-    available: Tensor = state(unit="mm", symbol="WAVT", doc="available water of the rooted zone")
-    available_lower: Tensor = state(unit="mm", symbol="WAVTL", doc="available water of the zone below")
-    dry_days: Tensor = state(unit="d", symbol="DSLR", doc="days since rain")
-    wet_days: Tensor = state(unit="d", symbol="DSOS", doc="days of oxygen shortage")
-    irrigation_decided: Tensor = state(unit="mm", symbol="RIRR", doc="irrigation decided yesterday, for today")
-    irrigation_carried: Tensor = state(unit="mm", doc="tabled irrigation beyond its cap, carried over")
-    total_rain: Tensor = state(unit="mm", symbol="TRAIN", doc="rain so far")
-    total_irrigation: Tensor = state(unit="mm", symbol="TIRR", doc="irrigation so far")
-    total_transpiration: Tensor = state(unit="mm", symbol="TTRANS", doc="transpiration so far")
-    total_evaporation: Tensor = state(unit="mm", symbol="TESOIL", doc="soil evaporation so far")
-    total_drainage: Tensor = state(unit="mm", symbol="TDRAIN", doc="drainage out of the profile so far")
-    total_runoff: Tensor = state(unit="mm", symbol="TRUNOF", doc="runoff so far")
-
-    # Dates
-    days_to_emergence: Tensor = state(unit="d", doc="days before emergence")
-    days_to_anthesis: Tensor = state(unit="d", doc="days before anthesis")
-    days_to_maturity: Tensor = state(unit="d", doc="days before maturity")
-
-
-class Lintul5Outputs(Record):
-    """Outputs of a day of LINTUL5."""
-
-    tmean: Tensor = output(unit="degC", doc="mean temperature")
-    growth: Tensor = output(unit="g m-2 d-1", symbol="GRT", doc="growth of the crop")
-    intercepted_par: Tensor = output(unit="MJ m-2 d-1", symbol="PARINT", doc="intercepted PAR")
-    efficiency: Tensor = output(unit="g MJ-1", symbol="RUE", doc="radiation use efficiency without reductions")
-    efficiency_factor: Tensor = output(unit="-", symbol="RTMCO", doc="factor of the efficiency for temperature and CO2")
-    share_roots: Tensor = output(unit="-", symbol="FRT", doc="fraction of growth to roots")
-    share_leaves: Tensor = output(unit="-", symbol="FLV", doc="fraction of growth above ground to leaves")
-    share_stems: Tensor = output(unit="-", symbol="FST", doc="fraction of growth above ground to stems")
-    share_storage: Tensor = output(unit="-", symbol="FSO", doc="fraction of growth above ground to storage organs")
-    lai_growth: Tensor = output(unit="d-1", symbol="GLAI", doc="growth of leaf area")
-    lai_death: Tensor = output(unit="d-1", symbol="DLAI", doc="death of leaf area")
-    aboveground: Tensor = output(
-        unit="g m-2", symbol="TAGB", held=True, doc="dry matter above ground, dead leaves and stems included"
-    )
-    transpiration_ratio: Tensor = output(unit="-", symbol="TRANRF", doc="actual over potential transpiration")
-    water_content: Tensor = output(unit="m3 m-3", symbol="SMACT", held=True, doc="water content of the rooted zone")
-    critical_content: Tensor = output(
-        unit="m3 m-3", symbol="SMCR", doc="water content below which transpiration is reduced"
-    )
-    canopy_demand: Tensor = output(unit="mm d-1", symbol="ETC", doc="potential transpiration of a closed canopy")
-    soil_demand: Tensor = output(unit="mm d-1", symbol="ES0", doc="potential evaporation of bare wet soil")
-    potential_transpiration: Tensor = output(unit="mm d-1", symbol="TRMAX", doc="potential transpiration")
-    transpiration: Tensor = output(unit="mm d-1", symbol="TRA", doc="transpiration")
-    evaporation: Tensor = output(unit="mm d-1", symbol="EVA", doc="soil evaporation")
-    drainage: Tensor = output(unit="mm d-1", symbol="DRAIN", doc="drainage out of the profile")
-    runoff: Tensor = output(unit="mm d-1", symbol="RUNOF", doc="runoff")
-    irrigation: Tensor = output(unit="mm d-1", symbol="IRRIG", doc="irrigation of the day")
-    emergence: Tensor = output(unit="-", doc="share of the day after emergence")
-    anthesis: Tensor = output(unit="-", doc="share of the day after anthesis")
-    maturity: Tensor = output(unit="-", doc="share of the day after maturity")
-
-
-class Lintul5Drivers(Record):
-    """What follows from weather and parameters alone."""
-
-    tmean: Tensor = driver(unit="degC", doc="mean temperature")
-    emergence: Tensor = driver(unit="degC", doc="mean temperature that counts towards emergence")
-    dated_emergence: Tensor = driver(unit="-", doc="share of the day after the date of emergence")
-    development: Tensor = driver(unit="degC d d-1", symbol="DTSU", doc="daily increase of the temperature sum")
-    photoperiod: Tensor = driver(unit="-", doc="factor of development before anthesis for a sensitive crop")
-    effective: Tensor = driver(unit="degC", doc="mean temperature above the base temperature of juvenile leaf growth")
-    juvenile_growth: Tensor = driver(unit="d-1", doc="relative growth of juvenile leaf area")
-    ageing: Tensor = driver(unit="d-1", doc="relative death rate of ageing leaves")
-    par: Tensor = driver(unit="MJ m-2 d-1", symbol="PAR", doc="photosynthetically active radiation")
-    efficiency_factor: Tensor = driver(
-        unit="-", symbol="RTMCO", doc="factor of the radiation use efficiency for temperature and CO2"
-    )
-    nutrient_factor: Tensor = driver(unit="-", symbol="NPKREF", doc="factor of growth for nutrients, here not limiting")
-    rainless: Tensor = driver(unit="-", doc="1 on a day with so little rain that automatic irrigation may be decided")
-    soil_demand: Tensor = driver(unit="mm d-1", symbol="ES0", doc="potential evaporation of bare wet soil")
-    canopy_demand: Tensor = driver(
-        unit="mm d-1", symbol="ETC", doc="potential transpiration of a closed canopy at the site's CO2"
-    )
-    critical_content: Tensor = driver(
-        unit="m3 m-3", symbol="SMCR", doc="water content below which transpiration is reduced"
-    )
-
-
-LEVELS = ("potential", "water")
+LEVELS = ("potential", "water", "nitrogen", "npk")
+NUTRIENTS = ("nitrogen", "phosphorus", "potassium")
 
 # Reduction of transpiration by CO2 (Wolf 2012, table FPENMTB).
 _CO2_TRANSPIRATION = Table.from_pairs([(40.0, 1.05), (360.0, 1.0), (720.0, 0.95), (1000.0, 0.92), (2000.0, 0.92)])
@@ -465,7 +55,9 @@ _LONG_BEFORE = 30.0
 _DRY_RATIO = 0.01
 _LARGEST_DROUGHT_ROOTS = 0.6
 # Without nutrient stress the original's factor is 1 - NLUE (1.0001 - 1)^2.
-_NO_NUTRIENT_STRESS = 1.0001 - 1.0
+_NUTRIENT_OPTIMUM = 1.0001
+# Scale of the branch between drought and nitrogen stress [-].
+_BRANCH_SCALE = 0.1
 # End of a run whose canopy has died: intercepted share and dry matter above ground [g m-2].
 _DEAD_INTERCEPTION, _DEAD_MATTER = 0.05, 20.0
 
@@ -521,14 +113,72 @@ def potential_growth(efficiency: Tensor, efficiency_factor: Tensor, intercepted_
     return efficiency * efficiency_factor * intercepted_par
 
 
+def nutrient_factor(switches: Switches, effect: Tensor, index: Tensor | float) -> Tensor:
+    """Factor of growth for nutrient stress, NPKREF: ``1 - NLUE (1.0001 - NPKI)^2``, 0 to 1 [-]."""
+    return switches.limit(0.0, 1.0, 1 - effect * (_NUTRIENT_OPTIMUM - index) ** 2)
+
+
+class _Nutrients(NamedTuple):
+    """Parameters of crop and soil of the three nutrients side by side, ``[3, B]`` each."""
+
+    optimal_share: Tensor
+    roots_to_leaves: Tensor
+    stems_to_leaves: Tensor
+    maximum_storage: Tensor
+    residual_leaves: Tensor
+    residual_stems: Tensor
+    residual_roots: Tensor
+    translocation_time: Tensor
+    organic: Tensor
+    mineralisation: Tensor
+    fixation: Tensor
+
+
+def _side_by_side(crop: Lintul5Crop, soil: Lintul5Soil, block: bool) -> Tensor:
+    """The values of `_Nutrients` as one tensor, ``[11, 3, B]``; for a block of days with a leading 1."""
+    values = [getattr(crop, f"{nutrient}_{name}") for name in _Nutrients._fields[:8] for nutrient in NUTRIENTS]
+    values += [getattr(soil, f"organic_{nutrient}") for nutrient in NUTRIENTS]
+    values += [getattr(soil, f"mineralisation_{nutrient}") for nutrient in NUTRIENTS]
+    values += [crop.fixation, torch.zeros_like(crop.fixation), torch.zeros_like(crop.fixation)]
+    abreast = torch.stack(torch.broadcast_tensors(*(value.reshape(-1) for value in values)))
+    abreast = abreast.unflatten(0, (-1, len(NUTRIENTS)))
+    return abreast[None] if block else abreast
+
+
+def _abreast(state: Any, what: str) -> Tensor:
+    """A state of the three nutrients, ``[3, B]``."""
+    return torch.stack([getattr(state, f"{what}_{nutrient}") for nutrient in NUTRIENTS])
+
+
+def _by_nutrient(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Values ``[3, B]`` under the names of the single nutrients."""
+    return {
+        pattern.format(nutrient): one
+        for pattern, value in values.items()
+        for nutrient, one in zip(NUTRIENTS, value.unbind(0), strict=True)
+    }
+
+
+def _full(value: Tensor, like: Tensor) -> Tensor:
+    """A value of the day for every simulation."""
+    return torch.broadcast_to(value, torch.broadcast_shapes(value.shape, like.shape))
+
+
 @dataclass(frozen=True, eq=False)
 class Lintul5(Model):
     """LINTUL5.
 
     Parameters
     ----------
-    level : {"potential", "water"}
-        Production level: transpiration never limits growth, or the soil's water does.
+    level : {"potential", "water", "nitrogen", "npk"}
+        Production level: nothing limits growth beside weather and crop; the soil's water does; water and nitrogen do;
+        water, nitrogen, phosphorus and potassium do.
+    nutrients : bool
+        Keep the balances, and accept fertiliser, of nutrients that do not limit at the level too. A crop takes up what
+        it demands of them, and the soil's amounts become negative by what fertiliser would have to supply.
+    relief : mapping of str to float or Tensor
+        Share of a stress that is taken away, 0 to 1 or ``[B]``, by name: ``drought``, ``oxygen``, ``nutrients``,
+        ``temperature``. For the attribution of yield losses, `Run.explain`.
     processes : mapping of str to callable, optional
         ``potential_growth(efficiency [g MJ-1], efficiency_factor [-], intercepted_par [MJ m-2 d-1])``
         gives growth [g m-2 d-1].
@@ -539,12 +189,15 @@ class Lintul5(Model):
     """
 
     level: str = "water"
+    nutrients: bool = False
+    relief: Mapping[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "LINTUL5"
     Parameters: ClassVar[type[Record]] = Lintul5Parameters
-    State: ClassVar[type[Record]] = Lintul5State
-    Outputs: ClassVar[type[Record]] = Lintul5Outputs
-    Drivers: ClassVar[type[Record]] = Lintul5Drivers
+    State: ClassVar[type[Record]] = Lintul5NutrientState
+    Outputs: ClassVar[type[Record]] = Lintul5NutrientOutputs
+    Drivers: ClassVar[type[Record]] = Lintul5NutrientDrivers
+    stresses: ClassVar[tuple[str, ...]] = ("drought", "oxygen", "nutrients", "temperature")
     events: ClassVar[dict[str, Event]] = {
         "emergence": Event("days_to_emergence", "emergence"),
         "anthesis": Event("days_to_anthesis", "anthesis"),
@@ -569,10 +222,39 @@ class Lintul5(Model):
             raise ValueError(
                 f"LINTUL5 has no level {self.level!r}{nearest(self.level, LEVELS)}; it has {', '.join(LEVELS)}"
             )
+        for name in self.relief:
+            if name not in self.stresses:
+                raise KeyError(
+                    f"LINTUL5 has no stress {name!r}{nearest(name, self.stresses)}; it has {', '.join(self.stresses)}"
+                )
+        if not self.with_nutrients:
+            # A model without nutrients has no states of them.
+            for kind, record in {"State": Lintul5State, "Outputs": Lintul5Outputs, "Drivers": Lintul5Drivers}.items():
+                object.__setattr__(self, kind, record)
+
+    @property
+    def with_nutrients(self) -> bool:
+        """Whether the balances of nutrients are kept."""
+        return self.nutrients or self.level in ("nitrogen", "npk")
+
+    @property
+    def limiting(self) -> int:
+        """How many of nitrogen, phosphorus and potassium may run short."""
+        return {"nitrogen": 1, "npk": 3}.get(self.level, 0)
 
     @property
     def listens(self) -> frozenset[str]:
-        return frozenset({"irrigation", "irrigation_table"})
+        nutrients = NUTRIENTS if self.nutrients else NUTRIENTS[: self.limiting]
+        return frozenset({"irrigation", "irrigation_table", *nutrients})
+
+    def listeners(self, kind: str) -> tuple[str, ...]:
+        levels = {"nitrogen": ("nitrogen", "npk"), "phosphorus": ("npk",), "potassium": ("npk",)}.get(kind, ())
+        return tuple(f"Lintul5(level={level!r})" for level in levels)
+
+    def relieved(self, stress: str, factor: Tensor) -> Tensor:
+        """Give a stress factor, 1 without stress, of which the model's `relief` is taken away."""
+        share = self.relief.get(stress)
+        return factor if share is None else factor + share * (1 - factor)
 
     def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
         if emergence is None and sowing is None:
@@ -596,7 +278,7 @@ class Lintul5(Model):
     def drivers(
         self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul5Parameters, switches: Switches
     ) -> Lintul5Drivers:
-        crop, soil, site = params.crop, params.soil, params.site
+        crop, soil, site, management = params.crop, params.soil, params.site, params.management
         tmean = phenology.mean_temperature(weather.tmin, weather.tmax)
         _, photoperiod, extraterrestrial = astro.sun(switches, doy, site.latitude)
         radiation = switches.min(0.80 * extraterrestrial, weather.srad * 1e6)
@@ -616,30 +298,59 @@ class Lintul5(Model):
         easily_available = soil_water.depletion_fraction(switches, etc, crop.depletion_group)
         daytime = weather.tmax - 0.25 * (weather.tmax - weather.tmin)
         effective = phenology.effective_temperature(switches, tmean, crop.base_temperature)
-        return Lintul5Drivers(
+        temperature_factor = self.relieved(
+            "temperature",
+            switches.table(crop.daytime_temperature_factor, daytime)
+            * switches.table(crop.minimum_temperature_factor, weather.tmin),
+        )
+        critical = soil_water.critical_content(easily_available, soil.wilting_point, soil.field_capacity)
+        rule = soil_water.irrigation_rule(
+            switches,
+            management.automatic_irrigation,
+            management.irrigation_trigger,
+            management.irrigation_dose,
+            management.irrigation_refill,
+            weather.rain,
+            critical,
+            soil.wilting_point,
+            soil.field_capacity,
+        )
+        common = Lintul5Drivers(
             tmean=tmean,
             emergence=switches.limit(
                 0.0,
                 crop.emergence_maximum_temperature - crop.emergence_base_temperature,
                 tmean - crop.emergence_base_temperature,
             ),
-            dated_emergence=phenology.one_day(switches, time, params.management.emergence_day),
+            dated_emergence=phenology.one_day(switches, time, management.emergence_day),
             development=switches.positive(switches.table(crop.development_temperature, tmean)),
             photoperiod=switches.table(crop.photoperiod_factor, photoperiod),
             effective=effective,
             juvenile_growth=canopy.juvenile_growth(crop.relative_lai_growth, effective),
             ageing=switches.table(crop.ageing_death_rate, tmean),
             par=canopy.photosynthetic(radiation / 1e6),
-            efficiency_factor=switches.table(crop.daytime_temperature_factor, daytime)
-            * switches.table(crop.minimum_temperature_factor, weather.tmin)
-            * switches.table(crop.co2_factor, site.co2),
+            efficiency_factor=temperature_factor * switches.table(crop.co2_factor, site.co2),
+            temperature_factor=temperature_factor,
             # Of the parameter alone, but a driver has a value for every day.
-            nutrient_factor=torch.zeros_like(tmean)
-            + switches.limit(0.0, 1.0, 1 - crop.nutrient_effect * _NO_NUTRIENT_STRESS**2),
-            rainless=soil_water.rainless(switches, weather.rain),
+            unstressed=torch.zeros_like(tmean) + nutrient_factor(switches, crop.nutrient_effect, 1.0),
+            irrigable=rule.possible,
+            irrigation_content=rule.content,
+            irrigation_refill=rule.refill,
+            irrigation_amount=rule.amount,
+            irrigation_largest=rule.largest,
             soil_demand=es0,
             canopy_demand=etc,
-            critical_content=soil_water.critical_content(easily_available, soil.wilting_point, soil.field_capacity),
+            critical_content=critical,
+        )
+        if not self.with_nutrients:
+            return common
+        recoveries = (management.nitrogen_recovery, management.phosphorus_recovery, management.potassium_recovery)
+        return Lintul5NutrientDrivers(
+            **dict(common.items()),
+            recovery=torch.stack(
+                torch.broadcast_tensors(*(switches.table(recovery, time) for recovery in recoveries)), -2
+            ),
+            nutrients=_side_by_side(crop, soil, block=tmean.dim() == 2),
         )
 
     def initial(self, params: Lintul5Parameters, switches: Switches) -> Lintul5State:
@@ -652,15 +363,17 @@ class Lintul5(Model):
         below = switches.min(soil.maximum_root_depth, crop.maximum_root_depth) - depth
         content = switches.max(soil.wilting_point, switches.min(soil.initial, soil.field_capacity))
         lower = switches.max(soil.wilting_point, switches.min(soil.initial_lower, soil.field_capacity))
+        stems = above * switches.table(crop.fraction_stems, stage)
         zero = crop.initial_weight * 0.0
-        empty = dict.fromkeys(Lintul5State.quantities(), zero)
-        return Lintul5State(
+        states = Lintul5NutrientState if self.with_nutrients else Lintul5State
+        empty = dict.fromkeys(states.quantities(), zero)
+        state = states(
             **empty
             | {
                 "stage": stage,
                 "lai": leaves * switches.table(crop.specific_leaf_area, stage),
                 "leaves": leaves,
-                "stems": above * switches.table(crop.fraction_stems, stage),
+                "stems": stems,
                 "storage_organs": above * switches.table(crop.fraction_storage, stage),
                 "roots": roots,
                 "root_depth": depth,
@@ -672,6 +385,19 @@ class Lintul5(Model):
                 "dry_days": zero + 3.0,
             }
         )
+        if not self.with_nutrients:
+            return state
+        # The crop starts at its maximum concentrations.
+        contents: dict[str, Tensor] = {}
+        for nutrient in NUTRIENTS:
+            most = switches.table(getattr(crop, f"{nutrient}_maximum_leaves"), stage)
+            contents |= {
+                f"leaf_{nutrient}": most * leaves,
+                f"stem_{nutrient}": most * getattr(crop, f"{nutrient}_stems_to_leaves") * stems,
+                f"root_{nutrient}": most * getattr(crop, f"{nutrient}_roots_to_leaves") * roots,
+                f"organic_{nutrient}": getattr(soil, f"organic_{nutrient}"),
+            }
+        return state.replace(**contents)
 
     def rates(
         self, state: Lintul5State, day: Day, params: Lintul5Parameters, switches: Switches
@@ -704,9 +430,16 @@ class Lintul5(Model):
         stage_rate = phenology.stage_rate(anthesis, crop.tsum_anthesis, crop.tsum_maturity)
         warm_stage = phenology.warm_day_of_stage(stage_rate)
         stage, stage_before, dstage = state.stage, state.stage_before, dtsum * stage_rate
-        old, ageing, dying, maturity = switches.crossed_each(
+        nutrient_stages = (crop.uptake_end_stage, crop.translocation_stage) if self.with_nutrients else ()
+        old, ageing, dying, maturity, *nutrient_shares = switches.crossed_each(
             stage,
-            (crop.juvenile_stage, crop.ageing_stage, crop.root_stem_death_stage, crop.final_stage),
+            (
+                crop.juvenile_stage,
+                crop.ageing_stage,
+                crop.root_stem_death_stage,
+                crop.final_stage,
+                *nutrient_stages,
+            ),
             warm_stage,
             dstage,
             stage_before,
@@ -715,22 +448,26 @@ class Lintul5(Model):
         living = alive * emerged
 
         # What the stage of development decides
-        extinction, efficiency, roots, leaves, stems, storage, specific, root_death, stem_death = switches.table_means(
-            (
-                crop.extinction,
-                crop.radiation_use_efficiency,
-                crop.fraction_roots,
-                crop.fraction_leaves,
-                crop.fraction_stems,
-                crop.fraction_storage,
-                crop.specific_leaf_area,
-                crop.root_death_rate,
-                crop.stem_death_rate,
-            ),
-            stage,
-            dstage,
-            stage_before,
-            warm_stage,
+        nutrient_tables = (crop.nitrogen_maximum_leaves, crop.phosphorus_maximum_leaves, crop.potassium_maximum_leaves)
+        extinction, efficiency, roots, leaves, stems, storage, specific, root_death, stem_death, *most = (
+            switches.table_means(
+                (
+                    crop.extinction,
+                    crop.radiation_use_efficiency,
+                    crop.fraction_roots,
+                    crop.fraction_leaves,
+                    crop.fraction_stems,
+                    crop.fraction_storage,
+                    crop.specific_leaf_area,
+                    crop.root_death_rate,
+                    crop.stem_death_rate,
+                    *(nutrient_tables if self.with_nutrients else ()),
+                ),
+                stage,
+                dstage,
+                stage_before,
+                warm_stage,
+            )
         )
 
         # Water balance, with yesterday's canopy and roots
@@ -743,17 +480,24 @@ class Lintul5(Model):
         )
         critical = drivers.critical_content
         wet_days = soil_water.wet_days(switches, state.wet_days, content, soil.saturation, soil.critical_air)
+        dry = wet = emerged.new_ones(())
         if self.level == "potential":
             transpiration, ratio = demand, emerged.new_ones(())
         else:
             dry = switches.limit(0.0, 1.0, (content - soil.wilting_point) / (critical - soil.wilting_point))
+            dry = self.relieved("drought", dry)
             wet = soil_water.oxygen_factor(
                 switches, wet_days, content, soil.saturation, soil.critical_air, crop.air_ducts
             )
+            wet = self.relieved("oxygen", wet)
             transpiration = switches.positive(switches.min(state.available, dry * wet * demand))
             # On the first day the crop is initialised without stress.
             ratio = 1 - state.running * (1 - transpiration / demand)
-        irrigation = state.irrigation_decided + day.irrigation
+        irrigation = (
+            state.irrigation_decided
+            + day.irrigation
+            + applications.at_stage(switches, day.by_stage, "irrigation", stage, dstage, stage_before, warm_stage)
+        )
         entering = (1 - soil.runoff_fraction) * weather.rain + irrigation
         evaporation, dry_days = soil_water.soil_evaporation(
             switches,
@@ -778,20 +522,54 @@ class Lintul5(Model):
         rooted = soil_water.newly_rooted(switches, state.root_growth_before, below)
         gained = rooted * state.water_lower
         gained_available = rooted * (state.water_lower - 1000.0 * soil.wilting_point * below)
-        automatic = (
-            management.automatic_irrigation
-            * drivers.rainless
-            * soil_water.automatic_irrigation(
-                switches,
-                content,
-                critical,
-                soil.wilting_point,
-                soil.field_capacity,
-                depth,
-                state.available,
-            )
+        capacity = soil.field_capacity - soil.wilting_point
+        triggered = soil_water.triggered_irrigation(
+            switches,
+            soil_water.IrrigationRule(
+                drivers.irrigable,
+                drivers.irrigation_content,
+                drivers.irrigation_refill,
+                drivers.irrigation_amount,
+                drivers.irrigation_largest,
+            ),
+            content,
+            capacity,
+            1000.0 * depth * capacity - state.available,
         )
         tabled, carried = soil_water.capped_irrigation(switches, day.irrigation_table + state.irrigation_carried)
+
+        # Nutrients: what the crop holds against what it needs
+        nutrition = drivers.unstressed
+        nitrogen_index = nutrition_index = torch.ones_like(emerged)
+        if self.with_nutrients:
+            nutrients = _Nutrients(*drivers.nutrients.unbind(-3))
+            maximum_leaves = torch.stack(torch.broadcast_tensors(*most))
+            held = Organs(*(_abreast(state, organ) for organ in ("leaf", "stem", "root")))
+            residual = Organs(
+                nutrients.residual_leaves * state.leaves,
+                nutrients.residual_stems * state.stems,
+                nutrients.residual_roots * state.roots,
+            )
+            maximum = Organs(
+                maximum_leaves * state.leaves,
+                maximum_leaves * nutrients.stems_to_leaves * state.stems,
+                maximum_leaves * nutrients.roots_to_leaves * state.roots,
+            )
+            indices = exceeds(emerged) * crop_nutrients.nutrition_index(
+                switches,
+                held.leaves + held.stems,
+                residual.leaves + residual.stems,
+                nutrients.optimal_share * (maximum.leaves + maximum.stems),
+            )
+        if self.limiting:
+            # The smallest rests at 1, written so that a rounded kink is exact at rest. P and K count at the level of
+            # nitrogen too: their uptake is not limited there, but lags behind growth by a day.
+            nitrogen, phosphorus, potassium = (1 - indices).unbind(0)
+            nitrogen_index = 1 - nitrogen
+            nutrition_index = 1 - switches.max(switches.max(nitrogen, phosphorus), potassium)
+            nutrition_index = self.relieved("nutrients", nutrition_index)
+            nitrogen_index = self.relieved("nutrients", nitrogen_index)
+            nutrition = nutrient_factor(switches, crop.nutrient_effect, nutrition_index)
 
         # Growth
         intercepted = emerged * drivers.par * canopy.interception(extinction, state.lai)
@@ -799,16 +577,25 @@ class Lintul5(Model):
             efficiency, drivers.efficiency_factor, intercepted
         )
         # The smaller of two factors that rest at 1, written so that a rounded kink is exact at rest.
-        growth = alive * potential * (1 - switches.max(1 - ratio, 1 - drivers.nutrient_factor))
+        growth = alive * potential * (1 - switches.max(1 - ratio, 1 - nutrition))
 
-        # Partitioning: drought shifts growth to the roots
+        # Partitioning: drought shifts growth to the roots, shortage of nitrogen from leaves to stems
         shifted = switches.min(roots * partitioning.root_multiplier(switches, ratio), _LARGEST_DROUGHT_ROOTS)
-        roots = switches.branch(ratio - 1.0, shifted, roots)
+        if self.limiting:
+            drier = switches.step(nitrogen_index - ratio, _BRANCH_SCALE, strict=True)
+            roots = drier * shifted + (1 - drier) * roots
+            moved = (1 - drier) * leaves * (1 - torch.exp(-crop.nutrient_effect_partitioning * (1 - nitrogen_index)))
+            leaves, stems = leaves - moved, stems + moved
+        else:
+            roots = switches.branch(ratio - 1.0, shifted, roots)
         above = (1 - roots) * growth
 
         # Leaf area
         young = (1 - old) * (1 - large)
         exponential = drivers.juvenile_growth * state.lai * ratio
+        if self.limiting:
+            exponential = exponential * torch.exp(-crop.nutrient_effect_juvenile * (1 - nutrition_index))
+            specific = specific * torch.exp(-crop.nutrient_effect_leaves * (1 - nutrition_index))
         lai_growth = emerged * (young * alive * exponential + (1 - young) * specific * leaves * above)
 
         # Death
@@ -816,6 +603,10 @@ class Lintul5(Model):
         shading = canopy.shading_death(switches, state.lai, crop.critical_lai, crop.shading_death_rate)
         drought = (1 - ratio) * crop.drought_death_rate
         death = living * switches.max(switches.max(ageing, shading), drought)
+        leaf_death, lai_death = death * state.leaves, death * state.lai
+        if self.limiting:
+            starved = living * crop.nutrient_death_rate * (1 - nutrition_index) * state.leaves
+            leaf_death, lai_death = leaf_death + starved, lai_death + specific * starved
         root_death = living * dying * root_death * state.roots
         stem_death = living * dying * stem_death * state.stems
 
@@ -824,82 +615,152 @@ class Lintul5(Model):
         deepest = switches.min(soil.maximum_root_depth, crop.maximum_root_depth)
         root_growth = living * switches.min(crop.root_growth * moist, deepest - state.root_depth)
 
+        # Nutrient balances
+        if self.with_nutrients:
+            satisfied, filling = nutrient_shares
+            taking = living * (1 - satisfied) * moist
+            lacking = crop_nutrients.demand(switches, maximum, held)
+            demanded = (1 - nutrients.fixation) * lacking.total
+            mineral, organic = _abreast(state, "mineral"), _abreast(state, "organic")
+            n = self.limiting
+            uptake = torch.cat(
+                [soil_nutrients.uptake(switches, demanded[:n], mineral[:n], taking), demanded[n:] * taking]
+            )
+            fixed = soil_nutrients.fixed(switches, uptake, nutrients.fixation)
+            gained_by = crop_nutrients.shared(uptake + fixed, lacking, lacking.total)
+            moved_from = crop_nutrients.to_storage(
+                switches,
+                living
+                * switches.positive(nutrients.maximum_storage * state.storage_organs - _abreast(state, "storage")),
+                crop_nutrients.translocatable(switches, held, residual, crop.root_translocation),
+                nutrients.translocation_time,
+                living * filling,
+            )
+            lost = Organs(
+                nutrients.residual_leaves * leaf_death,
+                nutrients.residual_stems * stem_death,
+                nutrients.residual_roots * root_death,
+            )
+            mineralised = living * soil_nutrients.mineralised(
+                switches, organic, nutrients.organic, nutrients.mineralisation, taking
+            )
+            applied = torch.stack(
+                [
+                    _full(getattr(day, kind), emerged)
+                    + applications.at_stage(switches, day.by_stage, kind, stage, dstage, stage_before, warm_stage)
+                    for kind in NUTRIENTS
+                ]
+            )
+            supply = alive * applied * drivers.recovery
+
         transpiration, evaporation = alive * transpiration, alive * evaporation
         drainage, irrigation = alive * flows.drainage, alive * irrigation
         runoff = alive * (soil.runoff_fraction * weather.rain + flows.runoff)
         infiltration, into_lower = alive * flows.infiltration, alive * flows.into_lower
 
-        rates = Lintul5State(
-            emergence_sum=demergence,
-            emergence_sum_before=demergence - state.emergence_sum_before,
-            temperature_sum=dtsum,
-            temperature_sum_before=dtsum - tsum_before,
-            stage=dstage,
-            stage_before=dstage - stage_before,
-            effective_before=drivers.effective - state.effective_before,
-            running=1 - state.running,
-            lai=lai_growth - death * state.lai,
-            leaves=leaves * above - death * state.leaves,
-            dead_leaves=death * state.leaves,
-            stems=stems * above - stem_death,
-            dead_stems=stem_death,
-            storage_organs=storage * above,
-            roots=roots * growth - root_death,
-            dead_roots=root_death,
-            total_growth=growth,
-            total_par=drivers.par,
-            total_intercepted_par=intercepted,
-            root_depth=root_growth,
-            rooted_depth=state.root_growth_before,
-            root_growth_before=root_growth - state.root_growth_before,
-            interception_before=soil_water.energy_interception(extinction, state.lai) - state.interception_before,
-            water=infiltration - into_lower + alive * gained,
-            water_lower=into_lower - drainage - alive * gained,
-            available=infiltration - into_lower + alive * gained_available,
-            available_lower=into_lower - drainage - alive * gained_available,
-            dry_days=dry_days - state.dry_days,
-            wet_days=wet_days - state.wet_days,
-            irrigation_decided=automatic + tabled - state.irrigation_decided,
-            irrigation_carried=carried - state.irrigation_carried,
-            total_rain=alive * weather.rain,
-            total_irrigation=irrigation,
-            total_transpiration=transpiration,
-            total_evaporation=evaporation,
-            total_drainage=drainage,
-            total_runoff=runoff,
-            days_to_emergence=1 - emerged,
-            days_to_anthesis=1 - anthesis,
-            days_to_maturity=1 - maturity,
+        rates_of = {
+            "emergence_sum": demergence,
+            "emergence_sum_before": demergence - state.emergence_sum_before,
+            "temperature_sum": dtsum,
+            "temperature_sum_before": dtsum - tsum_before,
+            "stage": dstage,
+            "stage_before": dstage - stage_before,
+            "effective_before": drivers.effective - state.effective_before,
+            "running": 1 - state.running,
+            "lai": lai_growth - lai_death,
+            "leaves": leaves * above - leaf_death,
+            "dead_leaves": leaf_death,
+            "stems": stems * above - stem_death,
+            "dead_stems": stem_death,
+            "storage_organs": storage * above,
+            "roots": roots * growth - root_death,
+            "dead_roots": root_death,
+            "total_growth": growth,
+            "total_par": drivers.par,
+            "total_intercepted_par": intercepted,
+            "root_depth": root_growth,
+            "rooted_depth": state.root_growth_before,
+            "root_growth_before": root_growth - state.root_growth_before,
+            "interception_before": soil_water.energy_interception(extinction, state.lai) - state.interception_before,
+            "water": infiltration - into_lower + alive * gained,
+            "water_lower": into_lower - drainage - alive * gained,
+            "available": infiltration - into_lower + alive * gained_available,
+            "available_lower": into_lower - drainage - alive * gained_available,
+            "dry_days": dry_days - state.dry_days,
+            "wet_days": wet_days - state.wet_days,
+            "irrigation_decided": triggered + tabled - state.irrigation_decided,
+            "irrigation_carried": carried - state.irrigation_carried,
+            "total_rain": alive * weather.rain,
+            "total_irrigation": irrigation,
+            "total_transpiration": transpiration,
+            "total_evaporation": evaporation,
+            "total_drainage": drainage,
+            "total_runoff": runoff,
+            "days_to_emergence": 1 - emerged,
+            "days_to_anthesis": 1 - anthesis,
+            "days_to_maturity": 1 - maturity,
+        }
+        outputs_of = {
+            "tmean": drivers.tmean,
+            "growth": growth,
+            "intercepted_par": intercepted,
+            "efficiency": efficiency,
+            "efficiency_factor": drivers.efficiency_factor,
+            "share_roots": roots,
+            "share_leaves": leaves,
+            "share_stems": stems,
+            "share_storage": storage,
+            "lai_growth": lai_growth,
+            "lai_death": lai_death,
+            "aboveground": state.leaves + state.dead_leaves + state.stems + state.dead_stems + state.storage_organs,
+            "transpiration_ratio": ratio,
+            "water_content": content,
+            "critical_content": critical,
+            "canopy_demand": drivers.canopy_demand,
+            "soil_demand": drivers.soil_demand,
+            "potential_transpiration": demand,
+            "transpiration": transpiration,
+            "evaporation": evaporation,
+            "drainage": drainage,
+            "runoff": runoff,
+            "irrigation": irrigation,
+            "drought_factor": dry,
+            "oxygen_factor": wet,
+            "temperature_factor": drivers.temperature_factor,
+            "nutrient_factor": nutrition,
+            "emergence": emerged,
+            "anthesis": anthesis,
+            "maturity": maturity,
+        }
+        if not self.with_nutrients:
+            return Lintul5State(**rates_of), Lintul5Outputs(**outputs_of)
+        balances = {
+            "leaf_{}": gained_by.leaves - moved_from.leaves - lost.leaves,
+            "stem_{}": gained_by.stems - moved_from.stems - lost.stems,
+            "root_{}": gained_by.roots - moved_from.roots - lost.roots,
+            "storage_{}": moved_from.total,
+            "lost_{}": lost.total,
+            "total_{}_uptake": uptake,
+            "total_{}_supply": supply,
+            "mineral_{}": supply - uptake + mineralised,
+            "organic_{}": -mineralised,
+        }
+        shown = indices if self.limiting else torch.ones_like(indices)
+        reported = {
+            "{}_index": torch.cat([shown[: self.limiting], torch.ones_like(shown[self.limiting :])]),
+            "crop_{}": held.total + _abreast(state, "storage"),
+            "{}_uptake": uptake,
+            "{}_demand": lacking.total,
+        }
+        return (
+            Lintul5NutrientState(**rates_of, **_by_nutrient(balances), total_fixed_nitrogen=fixed[0]),
+            Lintul5NutrientOutputs(
+                **outputs_of,
+                **_by_nutrient(reported),
+                nutrition_index=nutrition_index,
+                fixation=fixed[0],
+            ),
         )
-        outputs = Lintul5Outputs(
-            tmean=drivers.tmean,
-            growth=growth,
-            intercepted_par=intercepted,
-            efficiency=efficiency,
-            efficiency_factor=drivers.efficiency_factor,
-            share_roots=roots,
-            share_leaves=leaves,
-            share_stems=stems,
-            share_storage=storage,
-            lai_growth=lai_growth,
-            lai_death=death * state.lai,
-            aboveground=state.leaves + state.dead_leaves + state.stems + state.dead_stems + state.storage_organs,
-            transpiration_ratio=ratio,
-            water_content=content,
-            critical_content=critical,
-            canopy_demand=drivers.canopy_demand,
-            soil_demand=drivers.soil_demand,
-            potential_transpiration=demand,
-            transpiration=transpiration,
-            evaporation=evaporation,
-            drainage=drainage,
-            runoff=runoff,
-            irrigation=irrigation,
-            emergence=emerged,
-            anthesis=anthesis,
-            maturity=maturity,
-        )
-        return rates, outputs
 
     def finished(self, state: Lintul5State, params: Lintul5Parameters, switches: Switches) -> Tensor:
         crop = params.crop

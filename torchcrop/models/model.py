@@ -48,6 +48,10 @@ class Day(Record):
     sown: Tensor = driver(unit="-", doc="1 from the day of sowing on, else 0")
     irrigation: Tensor = driver(unit="mm", doc="dated irrigation of the day")
     irrigation_table: Tensor = driver(unit="mm", symbol="IRRTAB", doc="tabled irrigation of the day, before its cap")
+    nitrogen: Tensor = driver(unit="g m-2", symbol="FERTN", doc="fertiliser nitrogen applied on the day")
+    phosphorus: Tensor = driver(unit="g m-2", symbol="FERTP", doc="fertiliser phosphorus applied on the day")
+    potassium: Tensor = driver(unit="g m-2", symbol="FERTK", doc="fertiliser potassium applied on the day")
+    by_stage: Any = driver(unit="", doc="applications by development stage: by kind, a table of amounts by stage")
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,10 @@ class Model(ABC):
     @abstractmethod
     def listens(self) -> frozenset[str]:
         """Kinds of dated events that the model acts on."""
+
+    def listeners(self, kind: str) -> tuple[str, ...]:
+        """Say which choices of this model act on a kind of event that the present ones do not, as one writes them."""
+        return ()
 
     @abstractmethod
     def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:

@@ -121,6 +121,8 @@ _WETTING_SCALE = 1.0
 # Gap between root depth and its limit below which the zone below the roots is void [m].
 _NO_ZONE = 1e-8
 _LARGEST_IRRIGATION = 30.0
+# Largest irrigation that a trigger other than Wolf's decides [mm].
+_LARGEST_TRIGGERED = 300.0
 _IRRIGATION_MARGIN = 0.02
 _IRRIGATION_SHARE = 0.7
 _RAINY_DAY = 10.0
@@ -278,22 +280,63 @@ def rainless(switches: Switches, rain: Tensor) -> Tensor:
     return switches.branch(rain - _RAINY_DAY, 1.0, 0.0)
 
 
-def automatic_irrigation(
+class IrrigationRule(NamedTuple):
+    """When the soil's state decides an irrigation, and how much it gives."""
+
+    possible: Tensor
+    """1 on a day on which it may, else 0."""
+    content: Tensor
+    """Water content below which it does [m3 m-3]."""
+    refill: Tensor
+    """Share of the deficit to field capacity that it gives [-]."""
+    amount: Tensor
+    """Amount that it gives beside [mm]."""
+    largest: Tensor
+    """[mm]"""
+
+
+def irrigation_rule(
     switches: Switches,
-    content: Tensor,
+    automatic: Tensor,
+    trigger: Tensor,
+    amount: Tensor,
+    refill: Tensor,
+    rain: Tensor,
     critical: Tensor,
     wilting_point: Tensor,
     field_capacity: Tensor,
-    depth: Tensor,
-    available: Tensor,
-) -> Tensor:
-    """Irrigation that Wolf's rule IRRI = 1 decides on a day without much rain, for the next day [mm].
+) -> IrrigationRule:
+    """Wolf's rule IRRI = 1 (`automatic` is 1), or a trigger of one's own.
 
-    When the content falls to the critical one plus 0.02: 0.7 of the deficit to field capacity, at most 30 mm.
+    Wolf's rule: on a day with less than 10 mm of rain whose content is at most 0.02 above the critical one, 0.7 of the
+    deficit to field capacity, at most 30 mm. A trigger: where less than its share of the available water is left,
+    `amount` [mm] and `refill` of the deficit; none if it is 0.
     """
-    dry = switches.step(critical + _IRRIGATION_MARGIN - content, field_capacity - wilting_point)
-    deficit = 1000.0 * depth * (field_capacity - wilting_point) - available
-    return dry * switches.limit(0.0, _LARGEST_IRRIGATION, _IRRIGATION_SHARE * deficit)
+    own = 1 - automatic
+    return IrrigationRule(
+        possible=automatic * rainless(switches, rain) + own * switches.branch(-trigger, 1.0, 0.0),
+        content=automatic * (critical + _IRRIGATION_MARGIN)
+        + own * (wilting_point + trigger * (field_capacity - wilting_point)),
+        refill=automatic * _IRRIGATION_SHARE + own * refill,
+        amount=own * amount,
+        largest=automatic * _LARGEST_IRRIGATION + own * _LARGEST_TRIGGERED,
+    )
+
+
+def triggered_irrigation(
+    switches: Switches, rule: IrrigationRule, content: Tensor, available_range: Tensor, deficit: Tensor
+) -> Tensor:
+    """Irrigation that a rule decides at a water content [mm].
+
+    Parameters
+    ----------
+    available_range : Tensor
+        Field capacity less wilting point, the scale of the trigger [m3 m-3].
+    deficit : Tensor
+        To field capacity [mm].
+    """
+    dry = switches.step(rule.content - content, available_range)
+    return rule.possible * dry * switches.limit(0.0, rule.largest, rule.refill * deficit + rule.amount)
 
 
 def capped_irrigation(switches: Switches, due: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,8 @@ from torchcrop.simulation.seasons import Season, Station
 
 __all__ = ["Calendar", "Forcing", "assemble_parameters", "batch_size", "prepare_tables", "stack_records"]
 
-EVENT_KINDS = ("irrigation", "irrigation_table")
+EVENT_KINDS = ("irrigation", "irrigation_table", "nitrogen", "phosphorus", "potassium")
+STAGED_KINDS = ("irrigation", "nitrogen", "phosphorus", "potassium")
 SCENARIO = {
     "temperature": ("tmin and tmax", "added [degC]"),
     "rain": ("rain", "factor [-]"),
@@ -33,6 +34,8 @@ SCENARIO = {
     "co2": ("the site's CO2", "value [ppm]"),
 }
 """Scenario modifiers: what each changes and how."""
+# Added to the last stage of applications by stage: a table has two points more, at stages that no crop reaches.
+_NEVER_REACHED = 1000.0
 
 
 # --- parameters -----------------------------------------------------------------------------------------
@@ -206,13 +209,17 @@ def assemble_parameters(
 
 def _complete(kind: type[Record], values: Mapping[str, Any]) -> Record:
     """Build a record from values by any spelling, and defaults."""
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Any] = {}
     for name, q in kind.quantities().items():
         given = next((v for k, v in values.items() if k.lower() in q.spellings()), None)
-        if given is not None:
+        if given is None and not q.required:
+            given = q.default
+        if isinstance(given, Table):
+            tensors[name] = given
+        elif given is not None and q.kind == "table":
+            tensors[name] = Table.from_pairs(given, name=name)
+        elif given is not None:
             tensors[name] = torch.as_tensor(given, dtype=torch.float64)
-        elif not q.required:
-            tensors[name] = torch.as_tensor(q.default, dtype=torch.float64)
         else:
             raise ValueError(f"{kind.__name__} needs {name} ({q.symbol}) [{q.unit}]: {q.doc}")
     return kind(**tensors)
@@ -220,8 +227,12 @@ def _complete(kind: type[Record], values: Mapping[str, Any]) -> Record:
 
 def _deduplicated(records: Sequence[Record]) -> list[Record]:
     """Let equal records be one object, so that a batch of them stays shared."""
-    seen: dict[tuple[float, ...], Record] = {}
-    return [seen.setdefault(tuple(v.item() for _, v in r.items()), r) for r in records]
+    seen: dict[tuple[Any, ...], Record] = {}
+
+    def numbers(value: Any) -> Any:
+        return tuple(value.pairs()) if isinstance(value, Table) else value.item()
+
+    return [seen.setdefault(tuple(numbers(v) for _, v in r.items()), r) for r in records]
 
 
 def _label(season: Season) -> str:
@@ -278,7 +289,7 @@ class Forcing:
         calendar: Calendar,
         params: Any,
         scenario: Mapping[str, Tensor],
-        events: Mapping[str, Tensor],
+        events: Mapping[str, Tensor | Table],
         switches: Switches,
         size: int,
         dtype: torch.dtype,
@@ -321,8 +332,11 @@ class Forcing:
         self.sown = torch.tensor(_one_if_equal(sown), dtype=self.dtype, device=self.device)
         self.all_sown = all(s <= 0 for s in sown)
 
-    def _events(self, model: Model, seasons: Sequence[Season], calendar: Calendar, given: Mapping[str, Tensor]) -> None:
+    def _events(
+        self, model: Model, seasons: Sequence[Season], calendar: Calendar, given: Mapping[str, Tensor | Table]
+    ) -> None:
         self.events: dict[str, Tensor] = {}
+        self.by_stage = self._staged(model, seasons)
         dense: dict[str, np.ndarray] = {}
         for b, season in enumerate(seasons):
             for kind, applications in season.events.items():
@@ -340,6 +354,11 @@ class Forcing:
             self.events[kind] = torch.tensor(array[:, 0] if same else array, dtype=self.dtype, device=self.device)
         for kind, amounts in given.items():
             self._listened(model, kind, "events: ")
+            if isinstance(amounts, Table):
+                if kind in self.by_stage:
+                    raise ValueError(f"events: {kind} by stage is given here and in the season; give it once")
+                self.by_stage[kind] = amounts
+                continue
             value = amounts[None] if amounts.dim() == 1 else amounts
             if value.dim() != 2 or value.shape[0] not in (1, self.size) or value.shape[1] != calendar.days:
                 raise ValueError(
@@ -351,13 +370,31 @@ class Forcing:
                 new = new + (old[:, None] if old.dim() == 1 else old)
             self.events[kind] = new
 
+    def _staged(self, model: Model, seasons: Sequence[Season]) -> dict[str, Table]:
+        """Applications by stage of all seasons, by kind; empty for most runs."""
+        kinds = dict.fromkeys(kind for season in seasons for kind in season.by_stage)
+        tables: dict[str, Table] = {}
+        for kind in kinds:
+            column = []
+            for season in seasons:
+                if kind in season.by_stage:
+                    self._listened(model, kind, f"{_label(season)}: ")
+                points = sorted(season.by_stage.get(kind, ()))
+                beyond = max([stage for stage, _ in points], default=0.0) + _NEVER_REACHED
+                column.append(Table.from_pairs([*points, (beyond, 0.0), (beyond + 1.0, 0.0)], name=kind))
+            stacked = _stack_tables(kind, column)
+            tables[kind] = Table(stacked.x.to(self.device, self.dtype), stacked.y.to(self.device, self.dtype))
+        return tables
+
     @staticmethod
     def _listened(model: Model, kind: str, where: str) -> None:
         if kind in model.listens:
             return
         known = ", ".join(sorted(model.listens)) or "no events"
+        others = " or ".join(model.listeners(kind))
         raise ValueError(
-            f"{where}{model.name} does not act on {kind!r}{nearest(kind, model.listens)}; it acts on {known}"
+            f"{where}{model!r} does not act on {kind!r}{nearest(kind, model.listens)}; it acts on {known}"
+            + (f": use {others}, or leave {kind} out" if others else "")
         )
 
     def block(self, start: int, days: int) -> list[Day]:
@@ -394,6 +431,7 @@ class Forcing:
                 doy=today[2],
                 time=today[3],
                 sown=today[4],
+                by_stage=self.by_stage,
                 **dict(zip(EVENT_KINDS, today[5:], strict=True)),
             )
             for today in zip(

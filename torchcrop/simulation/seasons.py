@@ -72,10 +72,13 @@ class Season:
         Dates of the crop. With a sowing date a model that knows emergence simulates it; with a date of emergence alone
         the crop emerges on it.
     management : mapping
-        Further values of the model's management record, numbers by name:
+        Further values of the model's management record, numbers (or points of a table) by name:
         ``{"automatic_irrigation": 1.0}``. A name that the model does not know is an error there.
     events : mapping
-        Dated applications by kind, ``{"irrigation": [(date, amount [mm]), ...], "irrigation_table": ...}``.
+        Dated applications by kind, ``{"irrigation": [(date, amount [mm]), ...], "nitrogen": [(date, amount [g m-2]),
+        ...]}``.
+    by_stage : mapping
+        Applications at a development stage, by kind, ``{"nitrogen": [(stage, amount), ...]}``.
     site : mapping
         Values of the site record other than the station's own: ``{"co2": 420.0}``.
     soil : Record, optional
@@ -89,8 +92,9 @@ class Season:
     end: date
     sowing: date | None = None
     emergence: date | None = None
-    management: Mapping[str, float] = field(default_factory=dict)
+    management: Mapping[str, Any] = field(default_factory=dict)
     events: Mapping[str, Sequence[tuple[date, float]]] = field(default_factory=dict)
+    by_stage: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     site: Mapping[str, float] = field(default_factory=dict)
     soil: Record | None = None
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from torchcrop.functions.switches import Hard, Switches
+from torchcrop.functions.tables import Table
 from torchcrop.models.model import Model, Observable
 from torchcrop.quantities import Record, is_wrapped, nearest
 from torchcrop.simulation.batch import (
@@ -56,7 +57,7 @@ def simulate(
     switches: Switches | None = None,
     outputs: Sequence[str] | None = None,
     scenario: Mapping[str, Any] | None = None,
-    events: Mapping[str, Tensor] | None = None,
+    events: Mapping[str, Tensor | Table] | None = None,
     initial: Mapping[str, Any] | None = None,
     checkpoint: int | None = None,
     dtype: torch.dtype = torch.float64,
@@ -89,8 +90,10 @@ def simulate(
     scenario : mapping, optional
         Changes of weather and air: ``{"temperature": +2, "rain": 0.8, "co2": 550}``; numbers or ``[B]``. Also
         ``radiation``, ``wind`` and ``vapour_pressure`` (factors).
-    events : mapping of str to Tensor, optional
-        Amounts by day, ``[B, T]`` or ``[T]``, added to the seasons' own: ``{"irrigation": tensor}`` [mm].
+    events : mapping of str to Tensor or Table, optional
+        Amounts by day, ``[B, T]`` or ``[T]``, added to the seasons' own: ``{"irrigation": tensor}`` [mm],
+        ``{"nitrogen": tensor}`` [g m-2]. A `Table` holds amounts by development stage instead. Both are
+        differentiable, in amounts and in stages.
     initial : mapping, optional
         States at the start of the first day in place of the model's own, by name or symbol, numbers or ``[B]``:
         ``{"water": 40.0}``. With the `final` of a run that ended on this season's first day, that run goes on.
@@ -121,7 +124,12 @@ def simulate(
     seasons = _seasons(experiment, weather, management)
     device = torch.device(device)
     scenario = _checked_scenario(scenario or {}, dtype, device)
-    applied = {kind: torch.as_tensor(value, dtype=dtype, device=device) for kind, value in (events or {}).items()}
+    applied = {
+        kind: Table(value.x.to(device, dtype), value.y.to(device, dtype))
+        if isinstance(value, Table)
+        else torch.as_tensor(value, dtype=dtype, device=device)
+        for kind, value in (events or {}).items()
+    }
     first = _states(model, initial or {}, dtype, device)
     if checkpoint is not None and checkpoint < 1:
         raise ValueError(f"checkpoint is {checkpoint}; expected a number of days, at least 1, or None")
@@ -231,7 +239,7 @@ def _size(
     seasons: int,
     batch: int | None,
     scenario: Mapping[str, Tensor],
-    events: Mapping[str, Tensor],
+    events: Mapping[str, Tensor | Table],
     initial: Mapping[str, Tensor],
 ) -> int:
     """Size of the batch; all sizes must agree or be 1."""
@@ -239,9 +247,10 @@ def _size(
     for name, value in scenario.items():
         if value.dim() == 1:
             sizes[f"scenario {name}"] = len(value)
-    for name, value in events.items():
-        if value.dim() == 2:
-            sizes[f"events {name}"] = value.shape[0]
+    for name, applied in events.items():
+        amounts = applied.y if isinstance(applied, Table) else applied
+        if amounts.dim() == 2:
+            sizes[f"events {name}"] = amounts.shape[0]
     for name, value in initial.items():
         if value.dim() == 1:
             sizes[f"initial {name}"] = len(value)
