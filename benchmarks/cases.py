@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,8 +72,8 @@ def our_package() -> Any:
     return torchcrop
 
 
-def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season) -> Call:
-    """Our LINTUL5 at the water-limited level, eager back end.
+def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season, level: str = "water") -> Call:
+    """Our LINTUL5 at one of its levels, eager back end.
 
     Same season, soil (``lintul5_p1``), crop preset, lanes and gradient as ``peers/torchcrop_111.py``.
 
@@ -90,6 +91,8 @@ def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season
         ``smooth`` for ``Smooth()``, ``hard`` for ``Hard()``.
     season : Season
         Weather file, start, days, site; days come from ``clock.read_weather(season)``.
+    level : str
+        Production level, without fertiliser.
 
     Returns
     -------
@@ -122,7 +125,7 @@ def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season
 
     def simulate(given: Mapping[str, torch.Tensor]) -> torch.Tensor:
         run = tc.simulate(
-            tc.Lintul5(level="water"),
+            tc.Lintul5(level=level),
             crop.with_values(**given),
             planted,
             switches=treatment,
@@ -173,5 +176,15 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         contenders=(Own("ours, eager", ours_eager), TORCHCROP_111),
         reference=PEER_NAME,
         settings=grid(),
+    ),
+    Benchmark(
+        name="lintul5_levels",
+        title="LINTUL5, our levels, one season of maize on the CPU",
+        contenders=tuple(
+            Own(level, functools.partial(ours_eager, level=level))
+            for level in ("potential", "water", "nitrogen", "npk")
+        ),
+        reference="water",
+        settings=grid(dtype=("float64",)),
     ),
 )

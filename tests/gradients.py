@@ -18,6 +18,7 @@ from torchcrop.functions.tables import Table
 from torchcrop.quantities import Quantity, Record
 from torchcrop.simulation.batch import assemble_parameters
 from torchcrop.simulation.run import Run
+from torchcrop.simulation.seasons import Season
 from torchcrop.simulation.simulate import simulate
 
 STEPS = (1e-5, 3e-5, 1e-6)
@@ -68,10 +69,19 @@ def presets(trial: Trial) -> Point:
     return found
 
 
+def has_nutrients(trial: Trial) -> bool:
+    """Whether nutrients limit a trial's crop."""
+    return bool(getattr(trial.model, "limiting", 0))
+
+
 def outputs_of(trial: Trial) -> tuple[str, ...]:
-    """What is differentiated: yield, max LAI, dates of anthesis and maturity, and transpiration if the model has it."""
-    names = ("yield", "max LAI", "anthesis", "maturity")
-    return names if trial.model.name == "LINTUL1" else (*names, "transpiration")
+    """What is differentiated: yield, max LAI, dates of anthesis and maturity; transpiration and uptake of nitrogen if
+    the model has them.
+    """
+    names: tuple[str, ...] = ("yield", "max LAI", "anthesis", "maturity")
+    if trial.model.name != "LINTUL1":
+        names += ("transpiration",)
+    return (*names, "nitrogen uptake") if has_nutrients(trial) else names
 
 
 def run_at(trial: Trial, point: Point, switches: Switches) -> Run:
@@ -102,16 +112,29 @@ def run_at(trial: Trial, point: Point, switches: Switches) -> Run:
 
 def _seasons(trial: Trial, management: Point) -> list:
     """One season, or one per lane if a value of the management differs among lanes."""
-    size = max((len(v) for v in management.values() if v.dim() == 1), default=0)
     season, given = trial.season, dict(trial.season.management)
+    kind = trial.model.Parameters.quantities()["management"].record
+    assert kind is not None
+    quantities, old = kind.quantities(), parameters(trial).management
+    own = {name: int(quantities[name].kind == "table") for name in management}
+    size = max((len(v) for name, v in management.items() if v.dim() > own[name]), default=0)
+
+    def valued(values: Point) -> Season:
+        """The season with values by readable names, in place of those under any spelling."""
+        spelled = {s for name in values for s in quantities[name].spellings()}
+        kept = {name: value for name, value in given.items() if name.lower() not in spelled}
+        new = {n: getattr(old, n).replace(y=v) if own[n] else v for n, v in values.items()}
+        return replace(season, management=kept | new)
+
     if not size:
-        return [replace(season, management=given | management)]
-    columns = {name: value.expand(size).tolist() for name, value in management.items()}
-    made: dict[tuple[float, ...], object] = {}
-    for values in zip(*columns.values(), strict=True):
+        return [valued(management)]
+    columns = {n: v if v.dim() > own[n] else v.expand(size, *v.shape) for n, v in management.items()}
+    lanes = torch.cat([c.reshape(size, -1) for c in columns.values()], dim=1).tolist()
+    made: dict[tuple[float, ...], Season] = {}
+    for i, values in enumerate(map(tuple, lanes)):
         if values not in made:
-            made[values] = replace(season, management=given | dict(zip(columns, values, strict=True)))
-    return [made[values] for values in zip(*columns.values(), strict=True)]
+            made[values] = valued({n: c[i] for n, c in columns.items()})
+    return [made[tuple(values)] for values in lanes]
 
 
 def evaluate(trial: Trial, point: Point, switches: Switches) -> Tensor:
@@ -120,6 +143,8 @@ def evaluate(trial: Trial, point: Point, switches: Switches) -> Tensor:
     values = [run.final["wso"], run["max(lai)"], run.dates["anthesis"], run.dates["maturity"]]
     if "transpiration" in outputs_of(trial):
         values.append(run.final["total_transpiration"])
+    if has_nutrients(trial):
+        values.append(run.final["total_nitrogen_uptake"])
     return torch.stack(values)
 
 
@@ -136,12 +161,12 @@ def entries(trial: Trial, point: Point) -> list[Entry]:
     """All continuous parameters, ordinates of tables one by one."""
     found = []
     for key, quantity in continuous(trial).items():
-        value = point[key]
+        value, symbol = point[key], quantity.symbol or key[1]
         if quantity.kind == "table":
             top = float(value.abs().max()) or 1.0
-            found += [Entry(key, quantity.symbol, i, abs(y) or top) for i, y in enumerate(value.tolist())]
+            found += [Entry(key, symbol, i, abs(y) or top) for i, y in enumerate(value.tolist())]
         else:
-            found.append(Entry(key, quantity.symbol, None, _scale(float(value), quantity)))
+            found.append(Entry(key, symbol, None, _scale(float(value), quantity)))
     return found
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import torch
 import yaml
+from torch import Tensor
 
 import torchcrop as tc
 from tests.seasons import build
@@ -50,6 +52,8 @@ def record(kind: type[Record], values: dict[str, Any], factors: dict[str, float]
 
 def station(folder: Path) -> Station:
     weather = pd.read_csv(folder / "weather.csv")
+    if "date" in weather:
+        return _pcse_station(folder, weather)
     place = yaml.safe_load((folder / "meta.yaml").read_text())["station"]
     return Station(
         name=place["name"],
@@ -68,14 +72,36 @@ def station(folder: Path) -> Station:
     )
 
 
+def _pcse_station(folder: Path, weather: pd.DataFrame) -> Station:
+    return Station(
+        name=folder.name,
+        latitude=51.97,
+        longitude=5.67,
+        elevation=7.0,
+        first=date.fromisoformat(weather.date[0]),
+        values={
+            "tmin": weather.tmin_C.to_numpy(),
+            "tmax": weather.tmax_C.to_numpy(),
+            "srad": weather.irrad_J_m2_d.to_numpy() / 1e6,
+            "rain": 10.0 * weather.rain_cm_d.to_numpy(),
+            "wind": weather.wind_m_s.to_numpy(),
+            "vap": weather.vap_hPa.to_numpy() / 10.0,
+        },
+    )
+
+
 def load_case(folder: Path, level: str | None = None, nutrients: bool = False) -> ReferenceCase:
-    """A case of LINTUL1, LINTUL2 or LINTUL5.
+    """A case of LINTUL1, LINTUL2, LINTUL3 (also PCSE's) or LINTUL5.
 
     `level` in place of the case's own production level; `nutrients`: with the balances of those that do not limit.
     """
     parameters = yaml.safe_load((folder / "params.yaml").read_text())
     if folder.name.startswith("lintul5"):
         return _lintul5(folder, parameters, station(folder), level, nutrients)
+    if folder.name.startswith("lintul3"):
+        return _lintul3(parameters, station(folder))
+    if folder.name.startswith("pcse_lintul3"):
+        return _pcse_lintul3(folder, parameters, station(folder))
     return _by_date(folder, parameters, station(folder))
 
 
@@ -136,3 +162,60 @@ def _by_date(folder: Path, parameters: dict[str, Any], place: Station) -> Refere
     )
     model: Model = tc.Lintul2() if water else tc.Lintul1()
     return ReferenceCase(model, record(tc.Lintul2Crop if water else tc.Lintul1Crop, parameters), season, first)
+
+
+def _lintul3(parameters: dict[str, Any], place: Station) -> ReferenceCase:
+    year = place.first.year
+    season = Season(
+        place,
+        place.first,
+        day_number(year, 280),
+        emergence=day_number(year, parameters["DOYEM"]),
+        management={name: parameters[name] for name in ("IRRIGF", "WMFAC", "NRFTAB")},
+        events={"nitrogen": _tents(parameters["FERTAB"], year)},
+        soil=record(tc.Lintul3Soil, parameters | {"RTMIN": parameters["RTMIN0"]}),
+    )
+    return ReferenceCase(tc.Lintul3(), record(tc.Lintul3Crop, parameters), season, 1)
+
+
+def _pcse_lintul3(folder: Path, parameters: dict[str, Any], place: Station) -> ReferenceCase:
+    """PCSE's LINTUL3, driven by the evaporation of its weather provider as the file gives it."""
+    weather = pd.read_csv(folder / "weather.csv")
+    soil_demand, canopy_demand = (torch.tensor(10.0 * weather[c].to_numpy()) for c in ("es0_cm_d", "et0_cm_d"))
+
+    def replayed(_: Any, doy: Tensor, time: Tensor, site: Record) -> tuple[Tensor, Tensor]:
+        today = time.long() - 1
+        return soil_demand[today], canopy_demand[today]
+
+    crop, site, soil = parameters["crop"], parameters["site"], parameters["soil"]
+    (campaign,) = parameters["agromanagement"]
+    (plan,) = campaign.values()
+    emergence = date.fromisoformat(plan["CropCalendar"]["crop_start_date"])
+    applied = [
+        (date.fromisoformat(str(day)), event["amount"], event["recovery"])
+        for application in plan["TimedEvents"][0]["events_table"]
+        for day, event in application.items()
+    ]
+    (recovery,) = {share for _, _, share in applied}
+    season = Season(
+        place,
+        place.first,
+        _last(place),
+        emergence=emergence,
+        management={
+            "IRRIGF": float(site["IRRIGF"]),
+            "WMFAC": float(site["WMFAC"]),
+            "NRFTAB": [0.0, recovery, 366.0, recovery],
+        },
+        events={"nitrogen": [(day, amount) for day, amount, _ in applied]},
+        soil=record(tc.Lintul3Soil, soil | site | {"RTMIN": soil["RNMIN"]}),
+    )
+    # No sensitivity to daylength is a factor of 1 at any daylength.
+    insensitive = crop["IDSL"] == 0
+    values = crop | {
+        "TSUMAN": crop["TSUM1"],
+        "TSUMMT": crop["TSUM2"],
+        "PHOTTB": [crop["DLC"], float(insensitive), crop["DLO"], 1.0],
+    }
+    model = tc.Lintul3(variant="pcse", processes={"reference_evaporation": replayed})
+    return ReferenceCase(model, record(tc.Lintul3Crop, values), season, 1)

@@ -173,6 +173,9 @@ class Naive(Switches):
     ) -> Tensor:
         return self.step(clock - threshold, scale, strict)
 
+    def passed(self, clock: Tensor, threshold: Number, scale: Number, now: Number, before: Number) -> Tensor:
+        return self.step(clock - threshold, scale) - self.step(clock - before - threshold, scale)
+
     def alive(self, ended: Tensor) -> Tensor:
         return 1 - ended
 

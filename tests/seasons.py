@@ -6,7 +6,8 @@ Schapendonk 1990; maize and barley: crop files of LINTUL5, Wolf 2012), in this p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cache
 from typing import Any
@@ -223,6 +224,21 @@ def wheat2(**values: Any) -> tc.Lintul2Crop:
     return build(tc.Lintul2Crop, _WHEAT | _WHEAT_WATER).with_values(**values)
 
 
+def bare(record: Record) -> Any:
+    """A record without its file's remarks, which a batch of different crops cannot share."""
+    return type(record)._rebuild([value for _, value in record.items()], None)
+
+
+def wheat3(**values: Any) -> tc.Lintul3Crop:
+    """Spring wheat for LINTUL3, with values changed by symbol."""
+    return bare(tc.load_crop("spring_wheat_lintul3")).with_values(**values)
+
+
+def soil3(**values: Any) -> tc.Lintul3Soil:
+    """The soil of the LINTUL3 listing, with values changed by symbol."""
+    return bare(tc.load_soil("lintul3_wageningen")).with_values(**values)
+
+
 def maize(**values: Any) -> tc.Lintul5Crop:
     """Grain maize for LINTUL5, with values changed by symbol."""
     return build(tc.Lintul5Crop, _MAIZE).with_values(**values)
@@ -327,6 +343,24 @@ def _by_sowing(soil: Record, dry: Record) -> list[Season]:
     ]
 
 
+RICH = {"nitrogen": 12.0, "phosphorus": 4.0, "potassium": 15.0}
+
+
+def fertilised(seasons: list[Season], amounts: Mapping[str, float]) -> list[Season]:
+    """The same seasons with fertiliser [g m-2], not all of them alike."""
+    return [
+        replace(
+            s,
+            events={
+                **s.events,
+                **{kind: [(s.start + timedelta(days=20 + i), much + i)] for kind, much in amounts.items()},
+            },
+            by_stage={"nitrogen": [(0.6, 1.5)]} if i % 2 else {},
+        )
+        for i, s in enumerate(seasons)
+    ]
+
+
 _DRY2 = {"WCI": 0.25, "WCFC": 0.33, "DRATE": 20.0}
 _DRY5 = {"SMI": 0.22, "SMLOWI": 0.21, "SMFC": 0.3, "RUNFR": 0.1, "KSUB": 20.0}
 
@@ -347,23 +381,34 @@ def quick_cases() -> dict[str, Case]:
     by_sowing: dict[str, Any] = {"where": "south", "sowing": start, "soil": soil5(SMI=0.34, SMLOWI=0.3)}
     by_sowing["events"] = {"irrigation": [(start + timedelta(days=n), 15.0) for n in (7, 14, 21)]}
     moist: dict[str, Any] = {"soil": soil2(), "management": {"IRRIGF": 0.15}}
+    hasty_wheat = wheat3(TSUMAN=400.0, TSUMMT=400.0, TSUMAG=400.0, RGRL=0.018)
+    fertile: dict[str, Any] = {"soil": soil3(), "management": {"IRRIGF": 0.5}} | by_date
     return {
         "lintul1": Case(tc.Lintul1(), _hastened(wheat1(), 0.42, **wheat), [season(start, 48, **by_date)]),
         "lintul2": Case(tc.Lintul2(), _hastened(wheat2(), 0.42, **wheat), [season(start, 48, **moist, **by_date)]),
         "lintul5-potential": Case(tc.Lintul5(level="potential"), hasty_maize, [season(start, 48, **by_sowing)]),
+        "lintul3": Case(tc.Lintul3(), hasty_wheat, fertilised([season(start, 48, **fertile)], {"nitrogen": 2.0})),
+        "lintul3-pcse": Case(
+            tc.Lintul3(variant="pcse"), hasty_wheat, fertilised([season(start, 48, **fertile)], {"nitrogen": 2.0})
+        ),
         "lintul5-water": Case(tc.Lintul5(level="water"), hasty_maize, [season(start, 48, **by_sowing)]),
+        "lintul5-npk": Case(tc.Lintul5(level="npk"), hasty_maize, fertilised([season(start, 48, **by_sowing)], RICH)),
     }
 
 
 @cache
 def cases() -> dict[str, Case]:
     """Every model and level."""
+    wheat_seasons = fertilised(_by_date(soil3(), soil3(WCI=0.25, WCSUBS=0.22), {"IRRIGF": 0.5}), {"nitrogen": 2.0})
     maize_seasons = _by_sowing(soil5(), soil5(**_DRY5))
     return {
         "lintul1": Case(tc.Lintul1(), wheat1(), _by_date(None, None, {})),
         "lintul2": Case(tc.Lintul2(), wheat2(), _by_date(soil2(), soil2(**_DRY2), {"IRRIGF": 0.5})),
         "lintul5-potential": Case(tc.Lintul5(level="potential"), maize(), maize_seasons),
+        "lintul3": Case(tc.Lintul3(), wheat3(), wheat_seasons),
+        "lintul3-pcse": Case(tc.Lintul3(variant="pcse"), wheat3(), wheat_seasons),
         "lintul5-water": Case(tc.Lintul5(level="water"), maize(), maize_seasons),
+        "lintul5-npk": Case(tc.Lintul5(level="npk"), maize(), fertilised(maize_seasons, RICH)),
     }
 
 

@@ -1,8 +1,8 @@
 """Derivatives are true: autograd against central differences, for every continuous parameter of every model.
 
-Under `Smooth()` in float64: of yield, maximum LAI, the dates of anthesis and maturity, and transpiration, with respect
-to crop, soil, site and management, each ordinate of a table for itself. At the presets and at three random points
-within 2 % of them.
+Under `Smooth()` in float64: of yield, maximum LAI, the dates of anthesis and maturity, transpiration, and where
+nutrients limit the uptake of nitrogen, with respect to crop, soil, site and management, each ordinate of a table for
+itself. At the presets and at three random points within 2 % of them.
 """
 
 from __future__ import annotations
@@ -21,24 +21,74 @@ FAST = ("lintul1-1971", "lintul2-1999", "maize-iowa-2012")
 LARGE_STEP = 1e-2
 
 AT_CAPACITY = "the soil starts at field capacity exactly: more water drains, less does not"
-TIES = {
-    "barley-1998-clay": (AT_CAPACITY, {"SMFC", "SMI", "SMLOWI"}),
-    "maize-1989": (AT_CAPACITY, {"RDI", "SMLOWI"}),
-    "maize-1989-failed": (AT_CAPACITY, {"RDI", "SMLOWI"}),
-    "sugar-beet-1995": ("RUNFR = 0 and a day of exactly 5.0 mm, where a gate on rain alone is hard", {"RUNFR"}),
-    "potato-1992": ("DEPNR = 3: one formula below, another from 3 on", {"DEPNR"}),
+FULL_AT_TIMES = "on days at field capacity exactly: a dose below 0 is none"
+HARD_RAIN = "RUNFR = 0 and a day of exactly 5.0 mm, where a gate on rain alone is hard"
+TWO_FORMULAS = "DEPNR = 3: one formula below, another from 3 on"
+NO_GRAIN = "no storage organ before a stage, and no demand of it: less than nothing would demand nothing either"
+NO_STEM = "no stem at the start, and no demand of it: less than nothing would demand"
+
+
+def _zeros(*ordinates: int) -> set[str]:
+    return {f"FOTB[{i}]" for i in ordinates}
+
+
+TIES: dict[str, dict[str, set[str]]] = {
+    "barley-1998-clay": {AT_CAPACITY: {"SMFC", "SMI", "SMLOWI"}},
+    "maize-1989": {AT_CAPACITY: {"RDI", "SMLOWI"}},
+    "maize-1989-failed": {AT_CAPACITY: {"RDI", "SMLOWI"}},
+    "sugar-beet-1995": {HARD_RAIN: {"RUNFR"}},
+    "potato-1992": {TWO_FORMULAS: {"DEPNR"}},
+    "wheat-1969-nitrogen": {NO_GRAIN: _zeros(0, 1)},
+    "potato-1992-nitrogen": {TWO_FORMULAS: {"DEPNR"}, NO_GRAIN: _zeros(0, 1)},
+    "sunflower-1983-npk": {NO_GRAIN: _zeros(0, 1, 2, 3)},
+    "barley-1985-nitrogen": {NO_GRAIN: _zeros(0, 1, 2), NO_STEM: {"FSTB[0]"}},
+    "maize-1982-npk": {FULL_AT_TIMES: {"irrigation_dose"}, NO_GRAIN: _zeros(0, 1)},
+    "wheat-1994-npk": {NO_GRAIN: _zeros(0, 1)},
+    "sugar-beet-1988-nitrogen": {NO_GRAIN: _zeros(0, 1)},
+    "maize-iowa-1996-nitrogen": {NO_GRAIN: _zeros(0, 1)},
+    "soybean-iowa-2002-npk": {NO_GRAIN: _zeros(0, 1)},
 }
 """Parameters whose preset stands on a kink or a jump, by trial: there the derivative is that of one side, or a mean."""
 
+
+def _of(nutrient: str) -> set[str]:
+    n = nutrient
+    return {f"FR{n}X", f"LR{n}R", f"LS{n}R", f"{n}MXLV", f"{n}MAXSO", f"R{n}FLV", f"R{n}FST", f"R{n}FRT", f"TC{n}T"}
+
+
+def _supply(*nutrients: str) -> set[str]:
+    return {s for n in nutrients for s in (f"{n}MINS", f"RT{n}MINS", f"{n}RFTAB")}
+
+
 NO_SITE = {"LAT", "ALT", "CO2"}
+RULE = {"irrigation_trigger", "irrigation_dose", "irrigation_refill"}
+# NLUE has an effect without nutrients too: the original's optimum is an index of 1.0001.
+STRESS = {"NLAI", "NSLA", "NPART", "RDRNS", "DVSNLT", "DVSNT", "FNTRT", "NFIXF"}
+# Roots and stems feed nothing back, but demand nutrients.
+WITHOUT_NUTRIENTS = {"FSTB", "DVSDR", "RDRRTB", "RDRSTB"} | STRESS
+WITHOUT_NUTRIENTS |= _of("N") | _of("P") | _of("K") | _supply("N", "P", "K")
 STRUCTURAL = {
     # Roots and stems feed nothing back.
     "LINTUL1": {"FRTTB", "FSTTB"} | NO_SITE,
     # The fraction to roots does: drought raises it at the expense of the others.
     "LINTUL2": {"FSTTB"} | NO_SITE,
-    "LINTUL5": {"FSTB", "DVSDR", "RDRRTB", "RDRSTB"},
+    "potential": WITHOUT_NUTRIENTS,
+    "water": WITHOUT_NUTRIENTS,
+    # Uptake of P and K is not limited.
+    "nitrogen": _supply("P", "K"),
+    "npk": set(),
 }
-"""Parameters that no output considered here depends on, by the equations."""
+"""Parameters that no output considered here depends on, by the equations of a model or level."""
+
+
+def structural(name: str) -> set[str]:
+    """What has no effect in a trial by the equations, or by a rule of irrigation that never irrigates."""
+    model = trial(name).model
+    zeros = STRUCTURAL[getattr(model, "level", model.name)]
+    if model.name == "LINTUL1" or "irrigation_trigger" in trial(name).season.management:
+        return zeros
+    return zeros | RULE
+
 
 SOWN, BY_DATE, INSENSITIVE = {"IDEM"}, {"TBASEM", "TEFFMX", "TSUMEM"}, {"PHOTTB"}
 # The soil never wet, and no stress at all.
@@ -46,15 +96,28 @@ DRY = {"CRAIRC", "KSUB", "SM0"}
 UNSTRESSED = DRY | {"CFEV", "DEPNR", "RDI", "RDMCR", "RDMSO", "RDRL", "RRI"}
 UNSTRESSED |= {"RUNFR", "SMDRY", "SMFC", "SMI", "SMLOWI", "SMW"}
 NEVER_WET = {"DRATE", "WCST", "WCWET"}
+# The canopy never shades itself.
+UNSHADED = {"LAICR", "RDRSHM"}
+
+
+def _ample(nutrient: str) -> set[str]:
+    """Parameters of roots and storage organs: nothing depends on where a nutrient is of which there is enough."""
+    return {f"R{nutrient}FRT", f"LR{nutrient}R", f"{nutrient}MAXSO", f"TC{nutrient}T"}
+
+
+def _idle(nutrient: str) -> set[str]:
+    """Those of leaves and stems: of another nutrient the crop is always shorter."""
+    return _of(nutrient) - _ample(nutrient)
+
+
 # LAIJ: a temperature sum or a stage ends the juvenile phase first. LAICR, RDRSHM: the canopy never shades itself.
 # TEFFMX: no day before emergence is so warm. DOYEM: no day after emergence is warm enough to develop.
 SITUATION = {
     "lintul1-1971": {"DOYEM", "LAIJ"},
     "lintul1-1984": {"LAIJ"},
-    "lintul2-1971": NEVER_WET
-    | {"IRRIGF", "LAIJ", "ROOTDI", "ROOTDM", "RRDMAX", "TRANCO", "WCAD", "WCFC", "WCI", "WCWP"},
-    "lintul2-1999": NEVER_WET | {"IRRIGF", "LAIJ"},
-    "lintul2-2018": NEVER_WET | {"FRTTB", "IRRIGF", "LAIJ", "ROOTDI", "ROOTDM", "RRDMAX", "TRANCO", "WCAD", "WCWP"},
+    "lintul2-1971": NEVER_WET | {"LAIJ", "ROOTDI", "ROOTDM", "RRDMAX", "TRANCO", "WCAD", "WCFC", "WCI", "WCWP"},
+    "lintul2-1999": NEVER_WET | {"LAIJ"},
+    "lintul2-2018": NEVER_WET | {"FRTTB", "LAIJ", "ROOTDI", "ROOTDM", "RRDMAX", "TRANCO", "WCAD", "WCWP"},
     "lintul2-1976": NEVER_WET | {"LAIJ"},
     "lintul2-1994": NEVER_WET | {"LAIJ"},
     "wheat-1969": UNSTRESSED | BY_DATE | INSENSITIVE | {"IDEM"},
@@ -80,8 +143,158 @@ SITUATION = {
     "sunflower-1983": DRY | SOWN | INSENSITIVE | {"SMDRY", "TEFFMX"},
     "sunflower-1982": UNSTRESSED | SOWN | INSENSITIVE | {"TEFFMX"},
     "soybean-iowa-2008": UNSTRESSED | SOWN | {"LAICR", "LAIJ", "RDRSHM", "TEFFMX"},
+    "wheat-1969-nitrogen": DRY
+    | BY_DATE
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _ample("P")
+    | _ample("K")
+    | {
+        "DVSDR",
+        "DVSNLT",
+        "DVSNT",
+        "RDI",
+        "RDMSO",
+        "RDRL",
+        "RDRRTB",
+        "RNFRT",
+        "RRI",
+        "RTNMINS",
+        "SMDRY",
+        "SMI",
+        "SMLOWI",
+    },
+    "potato-1992-nitrogen": DRY
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _idle("P")
+    | _idle("K")
+    | _ample("P")
+    | _ample("K")
+    | {"DVSNLT", "DVSNT", "LAIJ", "RDMCR", "RDMSO", "RDRRTB", "RNFRT", "SMDRY", "SMI", "SMLOWI"},
+    "faba-bean-1998-npk": UNSTRESSED
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _ample("K")
+    | _supply("N")
+    | _supply("K")
+    | {"DVSDR", "LAIJ", "RNFRT", "RPFRT", "TEFFMX"},
+    "sunflower-1983-npk": DRY
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _supply("N")
+    | {"DVSDR", "DVSNT", "RKFRT", "RNFRT", "RPFRT", "RTKMINS", "RTPMINS", "SMDRY", "TEFFMX"},
+    "barley-1985-nitrogen": UNSTRESSED
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _idle("P")
+    | _ample("P")
+    | _ample("K")
+    | _supply("N")
+    | {"DVSDR", "DVSNT", "LAIJ", "RNFRT", "TEFFMX"},
+    "maize-1982-npk": DRY
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _idle("K")
+    | _ample("K")
+    | _supply("K")
+    | {
+        "DVSDR",
+        "DVSNLT",
+        "DVSNT",
+        "LRNR",
+        "NFIXF",
+        "NMAXSO",
+        "RDMCR",
+        "RDMSO",
+        "RDRRTB",
+        "RNFRT",
+        "RPFRT",
+        "RTNMINS",
+        "SMI",
+        "SMLOWI",
+        "TCNT",
+        "TEFFMX",
+    },
+    "wheat-1994-npk": UNSTRESSED
+    | BY_DATE
+    | INSENSITIVE
+    | UNSHADED
+    | _ample("P")
+    | _supply("N")
+    | _supply("P")
+    | {"DVSDR", "DVSNT", "RKFRT", "RTKMINS"},
+    "sugar-beet-1988-nitrogen": DRY
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _idle("P")
+    | _idle("K")
+    | _ample("P")
+    | _ample("K")
+    | _supply("N")
+    | {"DVSDR", "DVSNT", "LAIJ", "RDMCR", "RDMSO", "SMDRY", "SMI", "SMLOWI", "TEFFMX"},
+    "maize-iowa-1996-nitrogen": DRY
+    | INSENSITIVE
+    | SOWN
+    | _idle("P")
+    | _idle("K")
+    | _ample("P")
+    | _ample("K")
+    | {
+        "DVSDR",
+        "DVSNLT",
+        "DVSNT",
+        "RDMCR",
+        "RDMSO",
+        "RDRL",
+        "RDRRTB",
+        "RNFRT",
+        "RTNMINS",
+        "SMDRY",
+        "SMI",
+        "SMLOWI",
+        "TEFFMX",
+    },
+    "soybean-iowa-2002-npk": DRY
+    | INSENSITIVE
+    | SOWN
+    | UNSHADED
+    | _idle("K")
+    | _ample("K")
+    | _supply("N")
+    | _supply("K")
+    | {"DVSDR", "DVSNT", "LAIJ", "RDMCR", "RDMSO", "RPFRT", "RTPMINS", "SMDRY", "SMLOWI"},
 }
 """Parameters without effect in a season, beside the structural ones."""
+
+# A step of 1 % in an optimal or maximum concentration makes another nutrient the shortest on some day; rain fills up
+# what 0.5 % of SMLOWI take from the subsoil before roots are there, and not what 1 % do.
+NEAR = {
+    "potato-1992-nitrogen": {"FRKX", "FRPX", "KMXLV[0]", "KMXLV[1]"},
+    "barley-1985-nitrogen": {
+        "FRPX",
+        "KMXLV[0]",
+        "KMXLV[1]",
+        "KMXLV[4]",
+        "PMXLV[0]",
+        "PMXLV[1]",
+        "PMXLV[2]",
+        "PMXLV[3]",
+    },
+    "maize-1982-npk": {"FRKX", "KMXLV[0]", "KMXLV[1]", "KMXLV[2]"},
+    "wheat-1994-npk": {"PMXLV[2]"},
+    "sugar-beet-1988-nitrogen": {"FRKX", "FRPX", "SMLOWI"},
+    "maize-iowa-1996-nitrogen": {"FRKX", "FRPX", "KMXLV[2]", "KMXLV[3]", "PMXLV[2]", "PMXLV[3]"},
+    "soybean-iowa-2002-npk": {"FRKX", "KMXLV[0]", "KMXLV[1]", "KMXLV[2]"},
+}
+"""Entries without derivative that a step of 1 % gives an effect, beyond the next kink."""
 
 HESSIAN_TOLERANCE, HESSIAN_SHARE = 1e-3, 0.95
 
@@ -97,9 +310,11 @@ def at_presets(name: str) -> Matrix:
 @pytest.mark.parametrize("name", trials(ALL, FAST))
 def test_at_the_presets_derivatives_are_differences_but_for_known_ties(name: str) -> None:
     failed = at_presets(name).mismatches()
-    reason, ties = TIES.get(name, ("", set()))
-    assert {label for _, label, *_ in failed} <= ties, failed
-    assert bool(failed) == bool(ties), f"no tie any more: {reason}"
+    labels = {label for _, label, *_ in failed}
+    ties = TIES.get(name, {})
+    assert labels <= set().union(*ties.values()), failed
+    for reason, tied in ties.items():
+        assert labels & tied, f"no tie any more: {reason}"
 
 
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))])
@@ -125,15 +340,15 @@ def test_with_smooth_rain_gates_the_runoff_fraction_has_a_derivative_at_a_tie_to
 def test_the_parameters_without_derivative_are_those_listed_and_have_no_effect(name: str) -> None:
     found = at_presets(name)
     without = found.without_effect(found.exact)
-    structural = STRUCTURAL[trial(name).model.name]
-    assert not structural & SITUATION[name]
-    assert without == structural | SITUATION[name]
-    assert without == found.without_effect(found.numeric[LARGE_STEP])
+    assert not structural(name) & SITUATION[name]
+    assert without == structural(name) | SITUATION[name]
+    near = {label.split("[")[0] for label in NEAR.get(name, ())}
+    assert without - near == found.without_effect(found.numeric[LARGE_STEP]) - near
 
 
 @pytest.mark.parametrize("name", trials(ALL, FAST))
 def test_no_effect_of_a_one_per_cent_step_is_hidden_from_the_derivative(name: str) -> None:
-    assert not at_presets(name).hidden(LARGE_STEP)
+    assert set(at_presets(name).hidden(LARGE_STEP)) == NEAR.get(name, set())
 
 
 @pytest.mark.parametrize("name", trials(ALL, FAST))
@@ -165,7 +380,9 @@ def test_hard_switches_hide_what_stages_do(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "event"),
     trials(("lintul1-1971", "barley-1976", "maize-iowa-2012"), ("lintul1-1971", "barley-1976"), ("tsum_anthesis",))
-    + trials(("lintul1-1971", "lintul2-1971", "wheat-1969", "maize-1995"), (), ("tsum_maturity",)),
+    + trials(("lintul1-1971", "lintul2-1971", "wheat-1969", "maize-1995"), (), ("tsum_maturity",))
+    + trials(("wheat-1969-nitrogen", "sunflower-1983-npk"), (), ("tsum_anthesis",))
+    + trials(("wheat-1994-npk",), (), ("tsum_maturity",)),
 )
 def test_a_row_of_the_hessian_is_the_difference_of_gradients(name: str, event: str) -> None:
     case = trial(name)

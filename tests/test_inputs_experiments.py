@@ -1,7 +1,8 @@
-"""Management, observations and experiments: what is wrong is refused in full, what ships is what it says."""
+"""Observations and experiments: what is wrong is refused in full, what ships is what it says."""
 
 import shutil
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,174 +11,13 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
+from torchcrop.cli import main
 from torchcrop.inputs import experiments
 from torchcrop.inputs.experiments import ExperimentError, check_experiment, load_experiment
-from torchcrop.inputs.management import Management, ManagementError, seasons
 from torchcrop.inputs.observations import COLUMNS, ObservationError, check_observations, read_observations
-from torchcrop.inputs.parameters import load_soil
 from torchcrop.inputs.shipped import data_path
-from torchcrop.simulation.seasons import Station
 
 LIRF = "maize_lirf_2023"
-
-
-def station(first: date = date(2020, 1, 1), days: int = 1096) -> Station:
-    return Station("here", 40.0, -100.0, 1000.0, first, {"tmin": np.zeros(days)})
-
-
-# --- management -----------------------------------------------------------------------------------------
-
-
-def test_management_becomes_a_season():
-    management = Management(
-        sowing="2020-04-20",
-        harvest=date(2020, 10, 1),
-        irrigation=[("2020-07-01", 30), (date(2020, 6, 1), 20.0)],
-        automatic_irrigation=True,
-        irrigation_factor=0.5,
-    )
-    soil = load_soil("lirf")
-    season = management.season(station(), soil, {"co2": 420.0}, {"treatment": "a"})
-    assert (season.start, season.end) == (date(2020, 4, 20), date(2020, 10, 1))
-    assert season.sowing == date(2020, 4, 20)
-    assert season.emergence is None
-    assert season.events == {"irrigation": ((date(2020, 6, 1), 20.0), (date(2020, 7, 1), 30.0))}
-    assert season.management == {"automatic_irrigation": 1.0, "irrigation_factor": 0.5}
-    assert (season.soil, season.site, season.labels) == (soil, {"co2": 420.0}, {"treatment": "a"})
-
-
-def test_choices_that_are_off_are_not_named():
-    # A model without them would refuse their names.
-    season = Management(sowing="2020-04-20").season(station())
-    assert season.management == {}
-    assert season.events == {}
-
-
-@pytest.mark.parametrize(
-    ("given", "start", "end"),
-    [
-        ({"sowing": "2020-04-20"}, "2020-04-20", "2021-02-13"),  # 300 days
-        ({"emergence": "2020-05-01"}, "2020-04-29", "2021-02-22"),
-        ({"sowing": "2020-04-20", "emergence": "2020-05-01"}, "2020-04-20", "2021-02-13"),
-        ({"sowing": "2022-04-20"}, "2022-04-20", "2022-12-31"),  # the weather's end
-        ({"sowing": "2020-04-20", "harvest": "2020-09-01"}, "2020-04-20", "2020-09-01"),
-        ({"sowing": "2020-04-20", "harvest": "2021-06-01"}, "2020-04-20", "2021-06-01"),
-        ({"sowing": "2020-04-20", "end": "2020-08-01", "harvest": "2020-09-01"}, "2020-04-20", "2020-08-01"),
-        ({"sowing": "2020-04-20", "start": "2020-03-01", "end": "2020-08-01"}, "2020-03-01", "2020-08-01"),
-    ],
-)
-def test_start_and_end_have_defaults(given, start, end):
-    season = Management(**given).season(station())
-    assert (f"{season.start}", f"{season.end}") == (start, end)
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, "neither sowing nor emergence is given"),
-        ({"sowing": "2020-13-01"}, "sowing is '2020-13-01'; expected a date such as 2023-05-02"),
-        ({"sowing": 20200420}, "sowing is 20200420; expected a date"),
-        ({"sowing": pd.Timestamp("2020-04-20 12:00")}, "expected a date"),
-        ({"sowing": "2020-04-20", "harvest": "2020-04-01"}, "harvest on 2020-04-01 is before sowing on 2020-04-20"),
-        ({"sowing": "2020-04-20", "start": "2020-05-01"}, "sowing on 2020-04-20 is before start on 2020-05-01"),
-        ({"sowing": "2020-04-20", "emergence": "2020-04-01"}, "emergence on 2020-04-01 is before sowing"),
-        ({"sowing": "2020-04-20", "end": "2020-09-01", "harvest": "2020-08-01"}, "harvest on 2020-08-01 is before end"),
-        (
-            {"sowing": "2020-04-20", "irrigation": [("2020-04-13", 50.8)]},
-            "irrigation of 50.8 mm on 2020-04-13 lies outside the season, 2020-04-20 to its end: move start or end",
-        ),
-        (
-            {"sowing": "2020-04-20", "harvest": "2020-09-01", "irrigation_table": [("2020-09-02", 5)]},
-            "irrigation_table of 5 mm on 2020-09-02 lies outside the season, 2020-04-20 to 2020-09-01",
-        ),
-        (
-            {"sowing": "2020-04-20", "irrigation": [("2020-05-01", -3)]},
-            "irrigation on 2020-05-01 is -3 mm; expected 0 to",
-        ),
-        ({"sowing": "2020-04-20", "irrigation": [("2020-05-01", float("nan"))]}, "is nan mm"),
-        ({"sowing": "2020-04-20", "irrigation": [("2020-05-01", "30")]}, "is '30' mm"),
-        ({"sowing": "2020-04-20", "irrigation": 30}, "irrigation is 30; expected pairs"),
-        ({"sowing": "2020-04-20", "irrigation_factor": 2}, "irrigation_factor is 2; expected a number, 0 to 1"),
-        (
-            {"sowing": "2020-04-20", "automatic_irrigation": "yes"},
-            "automatic_irrigation is 'yes'; expected true or false",
-        ),
-    ],
-)
-def test_management_that_contradicts_itself_is_refused(given, expected):
-    with pytest.raises(ManagementError) as caught:
-        Management(**given)
-    assert len(caught.value.problems) == 1
-    assert expected in caught.value.problems[0]
-
-
-def test_all_contradictions_of_management_come_together():
-    with pytest.raises(ManagementError) as caught:
-        Management(sowing="yesterday", irrigation=[("2020-05-01", -3)], irrigation_factor=7)
-    assert len(caught.value.problems) == 3
-
-
-@pytest.mark.parametrize("given", [{"sowing": "2019-12-31"}, {"sowing": "2022-12-01", "harvest": "2023-01-05"}])
-def test_a_season_outside_the_weather_says_which_days_there_are(given):
-    with pytest.raises(ManagementError, match="here has 2020-01-01 to 2022-12-31"):
-        Management(**given).season(station())
-
-
-def test_an_application_after_the_default_end_is_refused():
-    with pytest.raises(ManagementError, match="on 2021-03-01 lies outside the season, 2020-04-20 to 2021-02-13"):
-        Management(sowing="2020-04-20", irrigation=[("2021-03-01", 10)]).season(station())
-
-
-def test_seasons_of_many_years_share_one_station():
-    found = seasons(station(), sowing=["05-10", "04-20"], years=range(2020, 2023), length=120)
-    assert [f"{s.start}" for s in found] == [f"{y}-{d}" for y in (2020, 2021, 2022) for d in ("04-20", "05-10")]
-    assert all(s.station is found[0].station for s in found)
-    assert all((s.end - s.start).days == 119 for s in found)
-    assert found[3].labels == {"year": "2021", "sowing": "05-10"}
-
-
-def test_seasons_take_full_dates_and_dates_of_emergence():
-    (one,) = seasons(station(), sowing="2020-04-20", length=100)
-    assert one.start == date(2020, 4, 20)
-    (one,) = seasons(station(), emergence=["05-01"], years=[2021], length=100)
-    assert (one.start, one.emergence, one.labels) == (
-        date(2021, 4, 29),
-        date(2021, 5, 1),
-        {"year": "2021", "emergence": "05-01"},
-    )
-
-
-def test_irrigation_by_day_of_the_year_falls_in_every_season():
-    found = seasons(station(), sowing="10-10", years=[2020, 2021], length=250, irrigation=[("03-01", 20), ("11-01", 5)])
-    assert [[f"{day}" for day, _ in s.events["irrigation"]] for s in found] == [
-        ["2020-11-01", "2021-03-01"],
-        ["2021-11-01", "2022-03-01"],
-    ]
-
-
-def test_seasons_beyond_the_weather_are_refused_or_dropped():
-    with pytest.raises(ManagementError, match=r"not of the season of 2022-04-20 to 2023-02-13: shorten `length`"):
-        seasons(station(), sowing="04-20", years=range(2020, 2023))
-    assert len(seasons(station(), sowing="04-20", years=range(2020, 2023), incomplete="drop")) == 2
-    with pytest.raises(ManagementError, match="here has weather of"):
-        seasons(station(), sowing="04-20", years=[1999], incomplete="drop")
-
-
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({}, "either sowing or emergence"),
-        ({"sowing": "04-20", "emergence": "05-01", "years": [2020]}, "either sowing or emergence"),
-        ({"sowing": "04-20"}, "say which `years`"),
-        ({"sowing": "2020-04-20", "years": [2020]}, "`years` goes with days such as '04-20' only"),
-        ({"sowing": "02-30", "years": [2020]}, "sowing is '2020-02-30'; expected a date"),
-        ({"sowing": "04-20", "years": [2020], "length": 0}, "length is 0 d"),
-        ({"sowing": "04-20", "years": [2020], "incomplete": "skip"}, "incomplete is 'skip'"),
-    ],
-)
-def test_seasons_asked_for_wrongly_are_refused(given, expected):
-    with pytest.raises(ManagementError, match=expected):
-        seasons(station(), **given)
 
 
 # --- observations ---------------------------------------------------------------------------------------
@@ -429,6 +269,69 @@ def test_a_treatment_that_is_not_there_is_answered_with_the_nearest():
             lambda d: d["treatments"]["full"]["irrigation_before_start"].append({"date": "2023-06-13", "mm": 1}),
             "irrigation_before_start: 2023-06-13 is not before the run's first day, 2023-05-02",
         ),
+        (
+            lambda d: d["treatments"]["full"].update(phosphorous=[]),
+            "treatments.full.phosphorous: unknown key (did you mean 'phosphorus'",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(sulphur=[]),
+            "treatments.full.sulphur: unknown key; known are title, sowing",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"date": "2023-06-13", "g_m2": 120}]),
+            "treatments.full.nitrogen[0].g_m2: is 120; expected a number, 0 to 40 g m-2 (kg ha-1? write kg_ha)",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"date": "2023-06-13", "kg_ha": 1200}]),
+            "treatments.full.nitrogen[0].kg_ha: is 1200; expected a number, 0 to 400 kg ha-1",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"date": "2023-06-13", "kg_ha": float("nan")}]),
+            "treatments.full.nitrogen[0].kg_ha: is nan; expected a number",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"date": "2023-06-13", "kg_ha": 80, "g_m2": 8}]),
+            "treatments.full.nitrogen[0]: give the amount as g_m2 or kg_ha, not both",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"date": "2023-06-13"}]),
+            "treatments.full.nitrogen[0]: give the amount as g_m2 or kg_ha",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"date": "2023-06-13", "mm": 8}]),
+            "treatments.full.nitrogen[0].mm: unknown key",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"kg_ha": 80}]),
+            "treatments.full.nitrogen[0].date: missing",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(
+                nitrogen=[{"date": "2023-06-13", "kg_ha": 80, "recovery": 70}],
+            ),
+            "treatments.full.nitrogen[0].recovery: is 70; expected a number, 0 to 1",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen=[{"date": "2023-04-13", "kg_ha": 80}]),
+            "nitrogen of 8 g m-2 on 2023-04-13 lies outside the season, 2023-05-02 to 2023-11-01: move start or end",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen_by_stage=[{"stage": 0, "kg_ha": 80}]),
+            "nitrogen_by_stage has the stage 0; expected one above 0",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen_by_stage=[{"date": "2023-06-13", "kg_ha": 80}]),
+            "treatments.full.nitrogen_by_stage[0].date: unknown key",
+        ),
+        (
+            lambda d: d["treatments"]["full"].update(nitrogen_recovery=[{"date": "2023-06-13", "share": 0.5}]),
+            "treatments.full.nitrogen_recovery[0].share: unknown key",
+        ),
+        (lambda d: d["treatments"]["full"].update(nitrogen_recovery=70), "nitrogen_recovery is 70; expected a share"),
+        (
+            lambda d: d["treatments"]["full"].update(irrigation_trigger=0.5),
+            "treatments.full: irrigation_trigger without an amount",
+        ),
         (lambda d: d["treatments"]["full"].update(sowing="2023-5-2"), "sowing is '2023-5-2'; expected a date"),
         (lambda d: d["treatments"]["full"].update(harvest="2024-01-02"), "LIRF, Greeley, Colorado has 2023-01-01 to"),
         (
@@ -510,6 +413,57 @@ def test_treatments_share_one_station_and_the_soil_may_be_changed(folder):
     assert "soil.field_capacity" in trial.attributes["assumed"]
 
 
+def test_fertiliser_is_read_in_the_unit_that_its_key_says(folder):
+    def add(data):
+        data["treatments"] = {
+            "fertilised": {
+                "transplanting": "2023-05-02",
+                "longest": 120,
+                "nitrogen": [
+                    {"date": "2023-06-13", "kg_ha": 80, "recovery": 0.5},
+                    {"date": "2023-05-02", "g_m2": 4.5},
+                ],
+                "phosphorus_by_stage": [{"stage": 0.5, "kg_ha": 20}],
+                "irrigation_by_stage": [{"stage": 0.9, "mm": 30}],
+                "potassium_recovery": 0.8,
+                "phosphorus_recovery": [
+                    {"date": "2023-05-02", "recovery": 0.1},
+                    {"date": "2023-06-02", "recovery": 0.2},
+                ],
+                "irrigation_trigger": 0.5,
+                "irrigation_dose": 25,
+            }
+        }
+        data.pop("observations")
+
+    edit(folder, add)
+    (season,) = load_experiment(folder).seasons()
+    assert (season.start, season.emergence, season.end) == (date(2023, 5, 2), date(2023, 5, 2), date(2023, 8, 30))
+    assert season.events == {"nitrogen": ((date(2023, 5, 2), 4.5), (date(2023, 6, 13), 8.0))}
+    assert season.by_stage == {"phosphorus": ((0.5, 2.0),), "irrigation": ((0.9, 30.0),)}
+    recovery = {name: dict(season.management[f"{name}_recovery"]) for name in ("nitrogen", "phosphorus", "potassium")}
+    assert recovery["nitrogen"][164.0] == 0.5
+    assert recovery["phosphorus"] == {122.0: 0.1, 153.0: 0.2}
+    assert set(recovery["potassium"].values()) == {0.8}
+    assert season.management["irrigation_trigger"] == 0.5
+    assert season.management["irrigation_dose"] == 25.0
+    assert not any("lasts at most" in note for note in check_experiment(folder).notes)
+
+
+def test_the_command_check_shows_what_was_applied_by_nutrient(folder, capsys):
+    def add(data):
+        full = data["treatments"]["full"]
+        full["nitrogen"] = [{"date": "2023-06-13", "kg_ha": 80}]
+        full["nitrogen_by_stage"] = [{"stage": 1.0, "kg_ha": 40}]
+
+    edit(folder, add)
+    assert main(["check", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads, row = next((a, b) for a, b in pairwise(lines) if a.startswith("treatment"))
+    assert heads.endswith("irrigation [mm]  nitrogen [g m-2]")
+    assert row.split("2023-11-01")[1].split() == ["367.8", "in", "13", "12", "in", "2"]
+
+
 def test_weather_that_ships_can_be_used(folder):
     def change(data):
         data["weather"] = {"use": "central_iowa_1990_2020", "defaults": {"wind": 2.0}}
@@ -532,5 +486,6 @@ def test_the_page_on_the_folder_names_every_key():
         if name.startswith("_") and isinstance(value, tuple) and all(isinstance(key, str) for key in value)
         for key in value
     }
-    assert {"sowing", "irrigation_before_start", "top_cm"} <= keys
+    keys |= {key for units in experiments._UNITS.values() for key in units} | {"stage", "recovery"}
+    assert {"sowing", "irrigation_before_start", "top_cm", "kg_ha"} <= keys
     assert [key for key in sorted({*keys, *COLUMNS}) if f"`{key}`" not in page] == []

@@ -294,7 +294,7 @@ def any_parameters(case: Case, size: int, seed: int) -> tuple[Any, Any]:
     values = drawn(crop, size, generator)
     if isinstance(crop, tc.Lintul1Crop):
         values["tsum_maturity"] = values["tsum_anthesis"] * (1.2 + torch.rand(size, generator=generator))
-    else:
+    elif isinstance(crop, tc.Lintul5Crop):
         values["initial_stage"] = 0.3 * torch.rand(size, generator=generator, dtype=torch.float64)
         # Soil evaporation comes from the upper 10 cm, whatever the depth of the roots.
         values["initial_root_depth"] = values["initial_root_depth"].clamp(min=0.1)
@@ -307,7 +307,7 @@ def any_parameters(case: Case, size: int, seed: int) -> tuple[Any, Any]:
     contents = [name for name in order if name in ground]
     steps = 0.02 + 0.18 * torch.rand(len(contents), size, generator=generator, dtype=torch.float64)
     ground.update(zip(contents, steps.cumsum(0), strict=True))
-    for name in ("initial", "initial_lower"):
+    for name in ("initial", "initial_lower", "subsoil"):
         if name in ground:
             share = torch.rand(size, generator=generator, dtype=torch.float64)
             ground[name] = ground["air_dry"] + share * (ground["saturation"] - ground["air_dry"])
@@ -321,7 +321,7 @@ def water_gap(result: Run) -> Tensor:
     f = result.final
     stored = result["WA"][:, 0] if "WA" in f else result["WTOT"][:, 0] + result["WTOTL"][:, 0]
     if "WA" in f:
-        gained = f["TRAIN"] + f["TIRRIG"] + f["TEXPLO"] - f["TINTC"]
+        gained = f["TRAIN"] + f["TIRRIG"] + f["TEXPLO"] - f.get("TINTC", torch.zeros(()))
         lost = f["TTRAN"] + f["TEVAP"] + f["TDRAIN"] + f["TRUNOF"]
         return f["WA"] - stored - gained + lost
     lost = f["TTRANS"] + f["TESOIL"] + f["TDRAIN"] + f["TRUNOF"]
@@ -330,9 +330,28 @@ def water_gap(result: Run) -> Tensor:
 
 def carbon_gap(result: Run) -> Tensor:
     """Dry matter that a season made or lost beside its growth [g m-2]."""
-    organs = [n for n in ("WLVG", "WLVD", "WST", "WST_D", "WSO", "WRT", "WRTD") if n in result.final]
+    organs = [n for n in ("WLVG", "WLVD", "WST", "WST_D", "WSO", "WRT", "WRTD", "WDRT") if n in result.final]
     total = sum((result.final[n] - result[n][:, 0] for n in organs), torch.zeros(()))
     return total - result.final["GTSUM"]
+
+
+def nutrient_gap(result: Run) -> Tensor:
+    """Nutrients that a season made or lost [g m-2]; the largest of three, or of nitrogen alone."""
+    f = result.final
+    gaps = [torch.zeros(())]
+    for symbol, nutrient in zip("NPK", ("nitrogen", "phosphorus", "potassium"), strict=True):
+        if f"mineral_{nutrient}" not in f:
+            continue
+        pools = [f"A{symbol}{organ}" for organ in ("LV", "ST", "RT", "SO")] + [f"mineral_{nutrient}"]
+        pools += [p for p in (f"organic_{nutrient}", f"lost_{nutrient}", "NLOSSL", "NLOSSR") if p in f]
+        gap = sum((f[p] - result[p][:, 0] for p in pools), -f[f"total_{nutrient}_supply"])
+        gaps.append((gap - (f["NFIX"] if symbol == "N" and "NFIX" in f else 0.0)).abs())
+    return torch.stack(torch.broadcast_tensors(*gaps)).amax(0)
+
+
+def leaks(name: str, mode: str) -> bool:
+    """Whether dry matter need not close: the FST listing of LINTUL3 gains some in a soil below wilting point."""
+    return name == "lintul3" and mode != "smooth"
 
 
 def check_sanity(name: str, mode: str, seed: int) -> None:
@@ -343,7 +362,8 @@ def check_sanity(name: str, mode: str, seed: int) -> None:
         assert torch.isfinite(value).all(), key
     for key, value in result.final.items():
         assert torch.isfinite(value).all(), f"final {key}"
-    assert float(carbon_gap(result).abs().max()) < 1e-9
+    assert leaks(name, mode) or float(carbon_gap(result).abs().max()) < 1e-9
+    assert float(nutrient_gap(result).max()) < 1e-9
     if soil is not None:
         assert float(water_gap(result).abs().max()) < 1e-9
         if name != "lintul5-potential":  # there transpiration takes what it wants
@@ -373,7 +393,8 @@ def test_many_parameters_give_finite_numbers_and_mass_closes(name: str, mode: st
 def test_mass_closes_on_every_season(name: str, mode: str) -> None:
     case = cases()[name]
     result = run(case, case.seasons, mode)
-    assert float(carbon_gap(result).abs().max()) < 1e-9
+    assert leaks(name, mode) or float(carbon_gap(result).abs().max()) < 1e-9
+    assert float(nutrient_gap(result).max()) < 1e-9
     assert float(result.final["GTSUM"].min()) > 10
     if case.season.soil is not None:
         assert float(water_gap(result).abs().max()) < 1e-9
@@ -395,7 +416,7 @@ def test_mass_closes_where_water_runs_off(name: str, mode: str) -> None:
 def test_a_leak_would_be_seen() -> None:
     case = cases()["lintul2"]
     result = run(case, case.seasons, "hard")
-    result.final._record.total_runoff.add_(2e-9)
+    result.final.record.total_runoff.add_(2e-9)
     assert float(water_gap(result).abs().max()) > 1e-9
 
 
@@ -425,7 +446,8 @@ def test_gradients_of_a_whole_run_are_finite(name: str, mode: str) -> None:
         total = total + value.nan_to_num().mean()
     gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     reached = [g for g in gradients if g is not None]
-    assert len(reached) > 0.6 * len(leaves)
+    # At the levels without them the parameters of nutrients are not asked for.
+    assert len(reached) > (0.4 if name in ("lintul5-potential", "lintul5-water") else 0.6) * len(leaves)
     assert all(bool(torch.isfinite(g).all()) for g in reached)
 
 

@@ -26,11 +26,14 @@ F64 = torch.float64
 FREE = {
     "lintul1": ("LUE", "TSUMAN", "RGRL"),
     "lintul2": ("LUE", "TSUMEND", "LAII"),
+    "lintul3": ("LUE", "TSUMAN", "K"),
+    "lintul3-pcse": ("LUE", "TSUMMT", "NMAXSO"),
     "lintul5-potential": ("TSUM1", "RGRLAI", "TSUMEM"),
     "lintul5-water": ("TSUM2", "RGRLAI", "RRI"),
+    "lintul5-npk": ("TSUM1", "NLUE", "TCNT"),
 }
 every_case = pytest.mark.parametrize("name", CASES)
-SIMILAR = ("lintul2", "lintul5-potential")  # to another case that always runs
+SIMILAR = ("lintul2", "lintul3-pcse", "lintul5-potential")  # to another case that always runs
 
 
 def presets(name: str) -> Tensor:
@@ -452,6 +455,10 @@ def test_the_engine_takes_plain_tensors() -> None:
             sown=zero + 1,
             irrigation=zero,
             irrigation_table=zero,
+            nitrogen=zero,
+            phosphorus=zero,
+            potassium=zero,
+            by_stage={},
         )
         assert float(state.lai) == float(run["LAI"][0, t])
         rates, outputs = case.model.rates(state, day, run.params, tc.Hard())

@@ -3,7 +3,8 @@
 Three sources: the reference cases (../shared), seasons of Wageningen from the weather that `pcse` brings along (test
 extra), and of Iowa from the weather that ships. The latter two take crops and soils that ship. They were chosen
 before anything was measured on them, the crops of the reference cases again in dry and wet years; that maize fails on
-loamy sand in 1989 was found then, and the same maize on sandy loam added.
+loamy sand in 1989 was found then, and the same maize on sandy loam added. The seasons with limiting nutrients were
+chosen likewise, with supplies that leave most crops short of something at some time.
 """
 
 from __future__ import annotations
@@ -79,10 +80,25 @@ def _shipped(
     crop: str,
     soil: str | None = None,
     changes: dict[str, Any] | None = None,
+    supply: dict[str, float] | None = None,
+    applied: dict[str, list[tuple[int, float]]] | None = None,
+    rule: dict[str, float] | None = None,
     **management: Any,
 ) -> Trial:
-    ground = None if soil is None else load_soil(soil)
+    """A season of what ships.
+
+    `changes` of the crop and `supply` of nutrients by the soil, by symbol; `applied` fertiliser [g m-2] by days after
+    sowing or emergence; the `rule` of irrigation.
+    """
+    ground = None if soil is None else load_soil(soil).with_values(**(supply or {}))
     season = _prolonged(Management(**management).season(weather(), ground))
+    planted = season.sowing or season.emergence
+    assert planted is not None
+    season = replace(
+        season,
+        management={**season.management, **(rule or {})},
+        events={k: [(planted + timedelta(days=n), g) for n, g in doses] for k, doses in (applied or {}).items()},
+    )
     values = load_crop(crop).with_values(**(changes or {}))
     if model.name == "LINTUL1":
         values = tc.Lintul1Crop(**{name: getattr(values, name) for name in tc.Lintul1Crop.quantities()})
@@ -97,6 +113,7 @@ def _at_wageningen(year: int, *args: Any, **kwargs: Any) -> Trial:
 
 
 _potential, _water = tc.Lintul5(level="potential"), tc.Lintul5(level="water")
+_nitrogen, _npk = tc.Lintul5(level="nitrogen"), tc.Lintul5(level="npk")
 
 _REFERENCE: dict[str, tuple[str, str | None]] = {
     "lintul1-1971": ("lintul1_fst_wag1971", None),
@@ -115,6 +132,10 @@ _REFERENCE: dict[str, tuple[str, str | None]] = {
     "faba-bean-1998": ("lintul5_oracle_fababean_npk_1998", "water"),
     "potato-1992": ("lintul5_oracle_potato_n_1992", "water"),
     "sunflower-1983": ("lintul5_oracle_sunflower_npk_1983", "water"),
+    "wheat-1969-nitrogen": ("lintul5_fortran_wagn3_1969", None),
+    "potato-1992-nitrogen": ("lintul5_oracle_potato_n_1992", None),
+    "faba-bean-1998-npk": ("lintul5_oracle_fababean_npk_1998", None),
+    "sunflower-1983-npk": ("lintul5_oracle_sunflower_npk_1983", None),
 }
 _FROM_PCSE: dict[str, Callable[[], Trial]] = {
     "lintul1-1984": partial(_at_wageningen, 1984, tc.Lintul1(), "spring_wheat", emergence=(3, 1)),
@@ -126,6 +147,48 @@ _FROM_PCSE: dict[str, Callable[[], Trial]] = {
     "potato-1986": partial(_at_wageningen, 1986, _potential, "potato", "sandy_loam", sowing=(4, 20)),
     "sugar-beet-1996": partial(_at_wageningen, 1996, _water, "sugar_beet", "loam", sowing=(4, 10)),
     "sunflower-1982": partial(_at_wageningen, 1982, _potential, "sunflower", "loam", sowing=(4, 15)),
+    "barley-1985-nitrogen": partial(
+        _at_wageningen,
+        1985,
+        _nitrogen,
+        "barley",
+        "sandy_loam",
+        supply={"NMINS": 4.0},
+        applied={"nitrogen": [(10, 4.0), (50, 3.0)]},
+        sowing=(3, 20),
+    ),
+    "maize-1982-npk": partial(
+        _at_wageningen,
+        1982,
+        _npk,
+        "maize",
+        "sandy_loam",
+        supply={"NMINS": 5.0, "PMINS": 1.0, "KMINS": 8.0},
+        applied={"nitrogen": [(0, 6.0), (45, 6.0)], "phosphorus": [(0, 3.0)], "potassium": [(0, 8.0)]},
+        rule={"irrigation_trigger": 0.45, "irrigation_refill": 0.8},
+        sowing=(4, 28),
+    ),
+    "wheat-1994-npk": partial(
+        _at_wageningen,
+        1994,
+        _npk,
+        "wheat",
+        "silt_loam",
+        supply={"NMINS": 5.0, "PMINS": 0.8, "KMINS": 6.0},
+        applied={"nitrogen": [(50, 5.0), (100, 6.0)], "phosphorus": [(50, 4.0)], "potassium": [(50, 6.0)]},
+        start=(1, 1),
+        emergence=(1, 15),
+    ),
+    "sugar-beet-1988-nitrogen": partial(
+        _at_wageningen,
+        1988,
+        _nitrogen,
+        "sugar_beet",
+        "loam",
+        supply={"NMINS": 6.0},
+        applied={"nitrogen": [(5, 8.0)]},
+        sowing=(4, 8),
+    ),
 }
 _FROM_IOWA: dict[str, Callable[[], Trial]] = {
     "maize-iowa-2012": partial(_shipped, _iowa, _water, "maize", "silt_loam", sowing="2012-05-01"),
@@ -138,6 +201,27 @@ _FROM_IOWA: dict[str, Callable[[], Trial]] = {
         "silty_clay_loam",
         changes={"IDSL": 1.0, "PHOTTB": [0, 1, 12, 1, 16, 0.5, 24, 0.5]},
         sowing="2008-05-20",
+    ),
+    "maize-iowa-1996-nitrogen": partial(
+        _shipped,
+        _iowa,
+        _nitrogen,
+        "maize",
+        "silt_loam",
+        supply={"NMINS": 8.0},
+        applied={"nitrogen": [(0, 5.0), (40, 8.0)]},
+        sowing="1996-05-03",
+    ),
+    "soybean-iowa-2002-npk": partial(
+        _shipped,
+        _iowa,
+        _npk,
+        "soybean",
+        "loam",
+        supply={"NMINS": 5.0, "PMINS": 1.0, "KMINS": 8.0},
+        applied={"phosphorus": [(0, 3.0)], "potassium": [(0, 6.0)]},
+        rule={"irrigation_trigger": 0.4, "irrigation_dose": 20.0},
+        sowing="2002-05-15",
     ),
 }
 

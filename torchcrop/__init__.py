@@ -17,12 +17,16 @@ from torchcrop.functions.switches import Hard, Smooth, StraightThrough, Switches
 from torchcrop.functions.tables import Table
 from torchcrop.inputs.cabo import read_cabo
 from torchcrop.inputs.experiments import Experiment, check_experiment, load_experiment
+from torchcrop.inputs.foreign_management import import_management
+from torchcrop.inputs.foreign_parameters import export_ttutil, import_crop, import_soil
 from torchcrop.inputs.management import Management, seasons
 from torchcrop.inputs.parameters import load_crop, load_soil
 from torchcrop.inputs.weather import Weather, load_weather, read_weather, read_weather_csv
 from torchcrop.models.lintul1 import Lintul1, Lintul1Crop
 from torchcrop.models.lintul2 import Lintul2, Lintul2Crop, Lintul2Soil
+from torchcrop.models.lintul3 import Lintul3, Lintul3Crop, Lintul3Soil
 from torchcrop.models.lintul5 import Lintul5, Lintul5Crop, Lintul5Soil
+from torchcrop.simulation.rotation import Rotation, rotate
 from torchcrop.simulation.run import Run, compare, open_run
 from torchcrop.simulation.seasons import Season, Station
 from torchcrop.simulation.simulate import simulate
@@ -39,10 +43,14 @@ __all__ = [
     "Lintul2",
     "Lintul2Crop",
     "Lintul2Soil",
+    "Lintul3",
+    "Lintul3Crop",
+    "Lintul3Soil",
     "Lintul5",
     "Lintul5Crop",
     "Lintul5Soil",
     "Management",
+    "Rotation",
     "Run",
     "Season",
     "Smooth",
@@ -54,6 +62,10 @@ __all__ = [
     "calibrate",
     "check_experiment",
     "compare",
+    "export_ttutil",
+    "import_crop",
+    "import_management",
+    "import_soil",
     "load_crop",
     "load_experiment",
     "load_soil",
@@ -62,6 +74,7 @@ __all__ = [
     "read_cabo",
     "read_weather",
     "read_weather_csv",
+    "rotate",
     "seasons",
     "simulate",
 ]

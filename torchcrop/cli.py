@@ -25,8 +25,10 @@ import torch
 
 import torchcrop as tc
 from torchcrop.calibration.parameters import free_parameters
+from torchcrop.inputs.applications import NUTRIENTS
 from torchcrop.inputs.experiments import Experiment, check_experiment, load_experiment
-from torchcrop.inputs.parameters import load_crop, save_parameters
+from torchcrop.inputs.parameter_checks import RECORDS
+from torchcrop.inputs.parameters import ParameterError, load_crop, save_parameters
 from torchcrop.inputs.provenance import provenance_of
 from torchcrop.inputs.shipped import data_path, names
 from torchcrop.inputs.yaml_files import looks_like_path, read_yaml
@@ -35,6 +37,7 @@ from torchcrop.plotting import plot_run
 from torchcrop.quantities import Record, nearest
 from torchcrop.simulation.observed import first_day, labels_of, pair
 from torchcrop.simulation.run import Run, find_output
+from torchcrop.simulation.seasons import Season
 
 __all__ = ["main"]
 
@@ -138,7 +141,7 @@ def _parser() -> _Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     common = _Parser(add_help=False)
     common.add_argument("--debug", action="store_true", help="show the Python traceback of an error")
-    for add in (_add_simulate, _add_calibrate, _add_crops, _add_check):
+    for add in (_add_simulate, _add_calibrate, _add_crops, _add_check, _add_import):
         add(commands, common)
     return parser
 
@@ -270,6 +273,36 @@ def _add_check(commands: Any, common: _Parser) -> None:
         "torchcrop check my_experiment/",
     )
     parser.add_argument("experiment", metavar="EXPERIMENT", help="name of an experiment that ships, or a folder")
+
+
+def _add_import(commands: Any, common: _Parser) -> None:
+    parser = _command(
+        commands,
+        common,
+        "import",
+        _import,
+        "make a parameter file from files of another program",
+        "Make a crop or soil of files of TTUTIL, CABO, Rlintul or PCSE, in the units of torchcrop.",
+        "torchcrop import CROPP1.DAT --model lintul5 -o my_wheat.yaml",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files that complement each other")
+    parser.add_argument("--model", required=True, metavar="MODEL", help=", ".join(RECORDS["crop"]))
+    parser.add_argument("--kind", choices=sorted(RECORDS), default="crop", help="what to make; default: crop")
+    parser.add_argument("--variety", metavar="NAME", help="which variety of a YAML crop of PCSE")
+    parser.add_argument(
+        "--set",
+        type=_assigned,
+        nargs="+",
+        action="extend",
+        default=[],
+        dest="assigned",
+        metavar="NAME=VALUE",
+        help="values that the files lack, or in place of theirs, by their names and in their units",
+    )
+    parser.add_argument(
+        "--ignore", type=_listed, default=[], metavar="NAMES", help="names to leave out, separated by commas"
+    )
+    parser.add_argument("-o", "--out", required=True, type=Path, metavar="FILE", help="parameter file to write (yaml)")
 
 
 def _listed(text: str) -> list[str]:
@@ -444,7 +477,7 @@ def _print_summary(run: Run) -> None:
     rows.append(["days simulated", "", "d", *(str(int(n)) for n in run.rows)])
     for name, days in run.dates.items():
         rows.append([name, "", "date", *(_date(run, b, float(day)) for b, day in enumerate(days))])
-    for name, quantity in type(run.final._record).quantities().items():
+    for name, quantity in type(run.final.record).quantities().items():
         if quantity.symbol and quantity.unit in _PRINTED_UNITS and not name.endswith("_before"):
             rows.append([name, quantity.symbol, quantity.unit, *(_number(float(v)) for v in run.final[name])])
     for name, value in run.reduced.items():
@@ -575,6 +608,25 @@ def _crops(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _import(arguments: argparse.Namespace) -> int:
+    choices: dict[str, Any] = {"model": arguments.model, "name": arguments.out.stem, "ignore": arguments.ignore}
+    choices["values"] = dict(arguments.assigned)
+    try:
+        if arguments.kind == "crop":
+            record = tc.import_crop(*arguments.files, variety=arguments.variety, **choices)
+        else:
+            record = tc.import_soil(*arguments.files, **choices)
+    except ParameterError as failure:  # whose problems are the work to be done
+        print(failure)
+        return 1
+    written = save_parameters(record, arguments.out)
+    print(f"wrote {written}")
+    origin = provenance_of(record)
+    for note in origin.notes if origin else ():
+        print(f"- {note}")
+    return 0
+
+
 def _check(arguments: argparse.Namespace) -> int:
     where = _find_experiment(arguments.experiment)
     check = check_experiment(where)
@@ -599,12 +651,13 @@ def _print_found(experiment: Experiment) -> None:
         f"weather from {weather.index[0]:%Y-%m-%d} to {weather.index[-1]:%Y-%m-%d}, {len(weather)} days, "
         f"{experiment.weather.name}\n"
     )
-    rows = [["treatment", "sowing", "emergence", "run from", "to", "irrigation [mm]"]]
-    for season, treatment in zip(experiment.seasons(), experiment.treatments.values(), strict=True):
-        amounts = [amount for applied in season.events.values() for _, amount in applied]
-        given = f"{sum(amounts):g} in {len(amounts)}" if amounts else "none"
+    seasons = experiment.seasons()
+    columns: dict[str, tuple[str, ...]] = {"irrigation [mm]": ("irrigation", "irrigation_table")}
+    columns |= {f"{n} [g m-2]": (n,) for n in NUTRIENTS if any(n in s.events or n in s.by_stage for s in seasons)}
+    rows = [["treatment", "sowing", "emergence", "run from", "to", *columns]]
+    for season, treatment in zip(seasons, experiment.treatments.values(), strict=True):
         dates = [str(day or "-") for day in (season.sowing, season.emergence, season.start, season.end)]
-        rows.append([treatment.id, *dates, given])
+        rows.append([treatment.id, *dates, *(_applied(season, kinds) for kinds in columns.values())])
     print(_table(rows, left=5), end="\n\n")
     table = experiment.observations
     if table is None:
@@ -623,6 +676,13 @@ def _print_found(experiment: Experiment) -> None:
             ]
         )
     print(_table(rows, left=3), end="\n\n")
+
+
+def _applied(season: Season, kinds: Sequence[str]) -> str:
+    """Sum and number of a season's applications, dated or by stage."""
+    lists = [applied.get(kind, ()) for kind in kinds for applied in (season.events, season.by_stage)]
+    amounts = [amount for applications in lists for _, amount in applications]
+    return f"{sum(amounts):g} in {len(amounts)}" if amounts else "none"
 
 
 # --- text -----------------------------------------------------------------------------------------------

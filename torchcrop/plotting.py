@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from torchcrop.models.model import Observable
+from torchcrop.simulation.explain import Explanation
 from torchcrop.simulation.observed import (
     first_day,
     labels_of,
@@ -34,7 +35,7 @@ from torchcrop.simulation.observed import (
 )
 from torchcrop.simulation.run import Run, find_output
 
-__all__ = ["plot_ensemble", "plot_fit_comparison", "plot_run"]
+__all__ = ["plot_ensemble", "plot_explanation", "plot_fit_comparison", "plot_run"]
 
 # Okabe & Ito (2008): told apart with every kind of colour vision. Yellow, too pale for a line, is left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -161,6 +162,61 @@ def plot_run(
             _observed_events(panels, run, observations, chosen, time, few)
         _legend(figure, panels)
         figure.suptitle(_title(run, chosen) if title is None else title, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def plot_explanation(explanation: Explanation, *, sims: Sequence[int] | None = None, width: float = 7.0) -> Figure:
+    """Draw what each stress cost: one bar per simulation, from what it reached to what it would without stress.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of `Run.explain`.
+    sims : sequence of int, optional
+        Simulations to draw; default the first 24.
+    width : float
+        Width of the figure [inch].
+
+    Returns
+    -------
+    Figure
+        Stacked parts above the grey bar are losses; a stress whose removal would lower the output hangs below its top.
+    """
+    size = len(explanation.total)
+    chosen = list(range(min(size, 24))) if sims is None else list(sims)
+    for sim in chosen:
+        if not 0 <= sim < size:
+            raise IndexError(f"sims has {sim}; the explanation has simulations 0 to {size - 1}")
+    parts = explanation.stresses["attributed"].unstack("stress").loc[chosen]
+    parts = parts[list(dict.fromkeys(explanation.stresses.index.get_level_values("stress")))]
+    actual = explanation.total["actual"].loc[chosen].to_numpy()
+    with mpl.rc_context(STYLE):
+        figure = _Picture(figsize=(width, 3.2), layout="constrained")
+        axes = figure.subplots()
+        place = np.arange(len(chosen))
+        axes.bar(place, actual, color="#c8c8c8", width=0.7, label="simulated")
+        up, down = actual.copy(), actual.copy()
+        for colour, (stress, column) in zip(COLOURS, parts.items(), strict=False):
+            lost = column.to_numpy()
+            if not (np.abs(lost) > 0.002 * np.maximum(np.abs(actual), 1e-9)).any():
+                continue
+            gained, hidden = np.maximum(lost, 0.0), np.minimum(lost, 0.0)
+            axes.bar(place, gained, bottom=up, color=colour, width=0.7, label=str(stress))
+            axes.bar(place, hidden, bottom=down, color=colour, width=0.3)
+            up, down = up + gained, down + hidden
+        axes.plot(
+            place,
+            explanation.total["unstressed"].loc[chosen],
+            "_",
+            color="black",
+            markersize=14,
+            label="without stress",
+        )
+        axes.set_xticks(place, [str(sim) for sim in chosen])
+        axes.set_xlabel("simulation")
+        axes.set_ylabel(f"{explanation.output.replace('_', ' ')} [{explanation.unit}]")
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
 
 

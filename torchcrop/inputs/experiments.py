@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from torchcrop.inputs.management import LONGEST, Management, ManagementError, to_date
+from torchcrop.inputs.applications import LIMITS, NUTRIENTS, STAGED, read_date, slip
+from torchcrop.inputs.management import LONGEST, Management, ManagementError
 from torchcrop.inputs.observations import ObservationError, read_observations
 from torchcrop.inputs.parameters import ParameterError, load_soil, provenance_of
 from torchcrop.inputs.shipped import data_path, names
+from torchcrop.inputs.units import convert
 from torchcrop.inputs.weather import Weather, load_weather, read_weather
 from torchcrop.inputs.weather_checks import WeatherError
 from torchcrop.inputs.yaml_files import FileError, looks_like_path, read_yaml, unknown_keys
@@ -35,10 +37,30 @@ _SOIL = ("use",)
 _SOIL_OPTIONAL = ("model", "values", "layers", "notes")
 _LAYER = ("top_cm", "bottom_cm")
 _LAYER_OPTIONAL = ("field_capacity", "wilting_point", "saturation", "initial_water")
-_DATES = ("sowing", "emergence", "start", "end", "harvest")
-_EVENTS = ("irrigation", "irrigation_table")
-_CHOICES = ("automatic_irrigation", "irrigation_factor")
-_TREATMENT_OPTIONAL = ("title", *_DATES, *_EVENTS, *_CHOICES, "irrigation_before_start", "notes")
+_DATES = ("sowing", "emergence", "transplanting", "start", "end", "harvest")
+_EVENTS = tuple(LIMITS)
+_STAGED = tuple(f"{kind}_by_stage" for kind in STAGED)
+_RECOVERIES = tuple(f"{nutrient}_recovery" for nutrient in NUTRIENTS)
+_CHOICES = (
+    "longest",
+    "automatic_irrigation",
+    "irrigation_trigger",
+    "irrigation_dose",
+    "irrigation_refill",
+    "irrigation_factor",
+)
+_TREATMENT_OPTIONAL = (
+    "title",
+    *_DATES,
+    *_EVENTS,
+    *_STAGED,
+    *_RECOVERIES,
+    *_CHOICES,
+    "irrigation_before_start",
+    "notes",
+)
+_UNITS = {kind: {"g_m2": "g m-2", "kg_ha": "kg ha-1"} if kind in NUTRIENTS else {"mm": "mm"} for kind in LIMITS}
+"""Units of the amounts of a kind of application, by the key that gives them."""
 _OBSERVATIONS = ("file",)
 _OBSERVATIONS_OPTIONAL = ("variables", "notes")
 _FILE = "experiment.yaml"
@@ -381,15 +403,24 @@ class _Reading:
         self.problems += unknown_keys(f"{where}.", body, (), _TREATMENT_OPTIONAL)
         self._texts(f"{where}.", body, ("title",))
         notes = self._take_notes(f"{where}.", body)
-        events = {kind: self._applications(f"{where}.{kind}", body.get(kind, [])) for kind in _EVENTS}
-        early = self._applications(f"{where}.irrigation_before_start", body.get("irrigation_before_start", []))
+        events: dict[str, Any] = {
+            kind: self._applications(f"{where}.{kind}", kind, body.get(kind, [])) for kind in _EVENTS
+        }
+        for kind, key in zip(STAGED, _STAGED, strict=True):
+            events[key] = self._staged(f"{where}.{key}", kind, body.get(key, []))
+        for key in _RECOVERIES:
+            events[key] = self._recovery(f"{where}.{key}", body.get(key))
+        early = self._applications(
+            f"{where}.irrigation_before_start", "irrigation", body.get("irrigation_before_start", [])
+        )
         try:
             given: dict[str, Any] = {key: body[key] for key in (*_DATES, *_CHOICES) if key in body}
             management = Management(**given | events)
         except ManagementError as failure:
             hint = " (what was given before the run goes under irrigation_before_start)"
             self.problems += [
-                f"{where}: {problem}{hint if 'outside the season' in problem else ''}" for problem in failure.problems
+                f"{where}: {problem}{hint if problem.startswith('irrigation of') else ''}"
+                for problem in failure.problems
             ]
             return None
         if len(self.problems) > before:
@@ -401,24 +432,62 @@ class _Reading:
             )
         return Treatment(name, body.get("title", name), management, tuple(early), notes)
 
-    def _applications(self, where: str, given: Any) -> list[tuple[Any, float]]:
+    def _listed(self, where: str, given: Any, example: str) -> list[tuple[str, dict[str, Any]]]:
+        """Entries of a list of mappings, each with its place."""
         if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-            self.problems.append(f"{where}: expected a list such as [{{date: 2023-06-29, mm: 33}}]")
+            self.problems.append(f"{where}: expected a list such as [{example}]")
             return []
+        return [(f"{where}[{i}]", item) for i, item in enumerate(given)]
+
+    def _applications(self, where: str, kind: str, given: Any) -> list[tuple[Any, ...]]:
+        """Dated applications, in our units."""
+        optional = ("recovery",) if kind in NUTRIENTS else ()
         found = []
-        for i, item in enumerate(given):
-            self.problems += unknown_keys(f"{where}[{i}].", item, ("date", "mm"), ())
-            if "date" not in item or "mm" not in item:
-                continue
-            amount = self._number(f"{where}[{i}].mm", item["mm"], 0, 500, "mm")
-            try:
-                day = to_date(item["date"], f"{where}[{i}].date")
-            except ManagementError as failure:
-                self.problems += failure.problems
-                continue
-            if amount is not None:
-                found.append((day, amount))
+        for place, item in self._listed(where, given, f"{{date: 2023-06-29, {_example(kind)}}}"):
+            amount = self._amount(place, kind, item, ("date",), optional)
+            day = read_date(f"{place}.date", item["date"], self.problems) if "date" in item else None
+            own = [self._number(f"{place}.{key}", item[key], 0, 1, "-") for key in optional if key in item]
+            if amount is not None and day is not None and None not in own:
+                found.append((day, amount, *own))
         return found
+
+    def _staged(self, where: str, kind: str, given: Any) -> list[tuple[Any, float]]:
+        """Applications by stage, in our units."""
+        found = []
+        for place, item in self._listed(where, given, f"{{stage: 1.0, {_example(kind)}}}"):
+            amount = self._amount(place, kind, item, ("stage",), ())
+            if amount is not None and "stage" in item:
+                found.append((item["stage"], amount))
+        return found
+
+    def _amount(
+        self, where: str, kind: str, item: dict[str, Any], required: tuple[str, ...], optional: tuple[str, ...]
+    ) -> float | None:
+        """The amount of an application in our unit; its key is the unit that it has."""
+        units, limit = _UNITS[kind], LIMITS[kind]
+        self.problems += unknown_keys(f"{where}.", item, required, (*optional, *units))
+        given = [key for key in units if key in item]
+        if len(given) != 1:
+            self.problems.append(f"{where}: give the amount as {' or '.join(units)}{', not both' if given else ''}")
+            return None
+        (key,) = given
+        amount = self._number(f"{where}.{key}", item[key], 0, convert(limit.most, limit.unit, units[key]), units[key])
+        if amount is None:
+            if units[key] == limit.unit and slip(kind, item[key]):
+                self.problems[-1] += " (kg ha-1? write kg_ha)"
+            return None
+        return float(convert(amount, units[key], limit.unit))
+
+    def _recovery(self, where: str, given: Any) -> Any:
+        """Recovery of fertiliser: a share, or shares by date."""
+        if given is None or isinstance(given, int | float):
+            return given
+        found = []
+        for place, item in self._listed(where, given, "{date: 2023-06-29, recovery: 0.7}"):
+            self.problems += unknown_keys(f"{place}.", item, ("date", "recovery"), ())
+            if "date" in item and "recovery" in item:
+                found.append((item["date"], item["recovery"]))
+        return found or None
 
     def _observations(
         self, section: dict[str, Any] | None, treatments: Mapping[str, Treatment], weather: Weather | None
@@ -463,6 +532,10 @@ class _Reading:
             )
 
 
+def _example(kind: str) -> str:
+    return "kg_ha: 60" if kind in NUTRIENTS else "mm: 33"
+
+
 def _notes_on(experiment: Experiment) -> list[str]:
     """What a user should know of an experiment that is in order."""
     notes = []
@@ -474,9 +547,10 @@ def _notes_on(experiment: Experiment) -> list[str]:
                 f"treatments.{treatment.id}: {amount:g} mm of irrigation on {day} precede the run and are left out"
             )
         management = treatment.management
-        if management.end is None and management.harvest is None:
+        if management.last_day is None:
             notes.append(
-                f"treatments.{treatment.id}: neither end nor harvest is given; the run lasts at most {LONGEST} days"
+                f"treatments.{treatment.id}: neither end, harvest nor longest is given; the run lasts at most "
+                f"{LONGEST} days"
             )
     notes += [f"weather: {key}: {text}" for key, text in experiment.weather.attributes.items() if key != "source"]
     if experiment.soil is None:

@@ -7,14 +7,29 @@ management into one season per year and sowing date.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import pairwise
-from numbers import Real
 from typing import Any
 
-from torchcrop.quantities import Record
+from torchcrop.inputs.applications import (
+    LIMITS,
+    NUTRIENTS,
+    STAGED,
+    Applications,
+    Day,
+    Recovery,
+    Staged,
+    read_applications,
+    read_date,
+    read_recovery,
+    read_staged,
+    recovery_points,
+    within,
+)
+from torchcrop.quantities import Record, nearest
 from torchcrop.simulation.seasons import Season, Station
 
 __all__ = ["LONGEST", "Management", "ManagementError", "seasons", "to_date"]
@@ -23,12 +38,9 @@ LONGEST = 300
 """Days of a season that says no end [d]."""
 _BEFORE_EMERGENCE = 2
 """Days that a season starts before a date of emergence, so that the event lies inside the run [d]."""
-_MOST_IRRIGATION = 500.0
-"""Largest single irrigation [mm]."""
-_EVENTS = ("irrigation", "irrigation_table")
-
-Day = date | str
-Applications = tuple[tuple[date, float], ...]
+_STARTS = ("sowing", "emergence", "transplanting")
+_TRIGGERS = {"irrigation_trigger": ("-", 1.0), "irrigation_dose": ("mm", 200.0), "irrigation_refill": ("-", 1.0)}
+"""Irrigation by a trigger: unit and largest value."""
 
 
 class ManagementError(ValueError):
@@ -52,43 +64,87 @@ class Management:
     Parameters
     ----------
     sowing, emergence : date or str, optional
-        At least one of the two. With a sowing date a model that knows emergence simulates it; with a date of
-        emergence alone the crop emerges on it.
+        With a sowing date a model that knows emergence simulates it; with a date of emergence alone the crop emerges
+        on it. Both together are allowed.
+    transplanting : date or str, optional
+        Instead of the two: the run starts on this day, with a crop that stands as its parameters' initial weight and
+        stage say.
     start : date or str, optional
-        First day of the run. Default: the sowing, or two days before emergence.
+        First day of the run. Default: the sowing or transplanting, or two days before emergence.
     end : date or str, optional
         Last day that may be simulated. Default: the harvest, or the 300th day if the weather reaches so far, or its
         last day.
     harvest : date or str, optional
-        Day on which the crop is taken: the run goes no further.
+        Day on which the crop is taken, unless it is mature before: the run goes no further.
+    longest : int, optional
+        The run ends this many days after sowing, transplanting or emergence, if not before [d].
     irrigation : sequence of (date, amount)
         Dated irrigation [mm].
     irrigation_table : sequence of (date, amount)
         Irrigation through the capped table of LINTUL5, IRRTAB [mm].
+    nitrogen, phosphorus, potassium : sequence of (date, amount) or (date, amount, recovery)
+        Dated fertiliser, as the element [g m-2], and the share of it that becomes available to the crop [-].
+    nitrogen_recovery, phosphorus_recovery, potassium_recovery : float or sequence of (day, share), optional
+        Recovery of fertiliser that has none of its own: a share, or shares by date or day number between which the
+        model interpolates [-]. Default: the model's.
+    irrigation_by_stage, nitrogen_by_stage, phosphorus_by_stage, potassium_by_stage : sequence of (stage, amount)
+        Applications on the day on which the crop reaches a development stage, above 0 [mm], [g m-2].
     automatic_irrigation : bool
         Irrigate whenever the soil falls below its critical water content (LINTUL5).
+    irrigation_trigger : float, optional
+        Irrigate on the day after less than this share of the rooted zone's available water is left, above 0 to 1 [-]
+        (LINTUL5).
+    irrigation_dose : float, optional
+        Amount of an irrigation that the trigger decides [mm].
+    irrigation_refill : float, optional
+        Share of the deficit to field capacity that it gives, beside or instead of the dose, above 0 to 1 [-].
     irrigation_factor : float
         Share of the deficit to field capacity refilled every day, 0 to 1 [-] (LINTUL2).
 
     Raises
     ------
     ManagementError
-        With all contradictions: dates that are none or out of order, amounts that are negative, an application
-        outside the season.
+        With all contradictions: dates that are none or out of order, amounts that are negative or look like another
+        unit, an application outside the season, a stage that cannot be, a trigger without an amount.
+
+    Notes
+    -----
+    Applications of one day, or of one stage, add up. Fertiliser of one day has one recovery, the mean of the
+    applications' own weighted by their amounts.
 
     Examples
     --------
-    >>> Management(sowing="2023-05-02", harvest="2023-11-01", irrigation=[("2023-06-29", 33.0)])
+    >>> Management(
+    ...     sowing="2023-05-02",
+    ...     harvest="2023-11-01",
+    ...     irrigation=[("2023-06-29", 33.0)],
+    ...     nitrogen=[("2023-05-02", 5.0), ("2023-06-15", 10.0, 0.8)],
+    ... )
     """
 
     sowing: date | None
     emergence: date | None
+    transplanting: date | None
     start: date | None
     end: date | None
     harvest: date | None
+    longest: int | None
     irrigation: Applications
     irrigation_table: Applications
+    nitrogen: Applications
+    phosphorus: Applications
+    potassium: Applications
+    nitrogen_recovery: Recovery
+    phosphorus_recovery: Recovery
+    potassium_recovery: Recovery
+    irrigation_by_stage: Staged
+    nitrogen_by_stage: Staged
+    phosphorus_by_stage: Staged
+    potassium_by_stage: Staged
     automatic_irrigation: bool
+    irrigation_trigger: float | None
+    irrigation_dose: float | None
+    irrigation_refill: float | None
     irrigation_factor: float
 
     def __init__(
@@ -96,70 +152,121 @@ class Management:
         *,
         sowing: Day | None = None,
         emergence: Day | None = None,
+        transplanting: Day | None = None,
         start: Day | None = None,
         end: Day | None = None,
         harvest: Day | None = None,
+        longest: int | None = None,
         irrigation: Iterable[tuple[Day, float]] = (),
         irrigation_table: Iterable[tuple[Day, float]] = (),
+        nitrogen: Iterable[tuple[Any, ...]] = (),
+        phosphorus: Iterable[tuple[Any, ...]] = (),
+        potassium: Iterable[tuple[Any, ...]] = (),
+        nitrogen_recovery: float | Iterable[tuple[Day | int, float]] | None = None,
+        phosphorus_recovery: float | Iterable[tuple[Day | int, float]] | None = None,
+        potassium_recovery: float | Iterable[tuple[Day | int, float]] | None = None,
+        irrigation_by_stage: Iterable[tuple[float, float]] = (),
+        nitrogen_by_stage: Iterable[tuple[float, float]] = (),
+        phosphorus_by_stage: Iterable[tuple[float, float]] = (),
+        potassium_by_stage: Iterable[tuple[float, float]] = (),
         automatic_irrigation: bool = False,
+        irrigation_trigger: float | None = None,
+        irrigation_dose: float | None = None,
+        irrigation_refill: float | None = None,
         irrigation_factor: float = 0.0,
     ) -> None:
+        given = {name: value for name, value in locals().items() if name != "self"}
         problems: list[str] = []
-        dates = {"sowing": sowing, "emergence": emergence, "start": start, "end": end, "harvest": harvest}
-        for name, given in dates.items():
-            self._set(name, None if given is None else _read_date(name, given, problems))
-        for kind, applied in {"irrigation": irrigation, "irrigation_table": irrigation_table}.items():
-            self._set(kind, _read_applications(kind, applied, problems))
-        self._set("automatic_irrigation", automatic_irrigation)
-        self._set("irrigation_factor", irrigation_factor)
-        if sowing is None and emergence is None:
-            problems.append("neither sowing nor emergence is given; a season needs one of the two")
+        for name in (*_STARTS, "start", "end", "harvest"):
+            given[name] = None if given[name] is None else read_date(name, given[name], problems)
+        for kind in LIMITS:
+            given[kind] = read_applications(kind, given[kind], problems)
+        for nutrient in NUTRIENTS:
+            name = f"{nutrient}_recovery"
+            given[name] = read_recovery(nutrient, given[name], problems)
+        for kind in STAGED:
+            given[f"{kind}_by_stage"] = read_staged(kind, given[f"{kind}_by_stage"], problems)
+        for name, value in given.items():
+            object.__setattr__(self, name, value)
+        if sowing is None and emergence is None and transplanting is None:
+            problems.append("neither sowing nor emergence nor transplanting is given; a season needs one of them")
+        if transplanting is not None and (sowing is not None or emergence is not None):
+            problems.append("transplanting goes with neither sowing nor emergence: a transplanted crop stands already")
+        problems += self._choices()
         if not problems:
             problems += self._order() + self._outside()
-        problems += self._choices()
         if problems:
             raise ManagementError(problems)
 
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
     @property
     def first_day(self) -> date:
-        """First day of the run: `start`, else the sowing, else two days before emergence."""
-        if self.start is not None or self.sowing is not None:
-            return self.start or self.sowing  # type: ignore[return-value]
+        """First day of the run: `start`, else the sowing or transplanting, else two days before emergence."""
+        given = self.start or self.sowing or self.transplanting
+        if given is not None:
+            return given
         assert self.emergence is not None
         return self.emergence - timedelta(days=_BEFORE_EMERGENCE)
 
+    @property
+    def last_day(self) -> date | None:
+        """Last day that may be simulated: the earliest of `end`, `harvest` and the `longest` life, or None."""
+        begun = self.sowing or self.transplanting or self.emergence
+        assert begun is not None
+        longest = None if self.longest is None else begun + timedelta(days=self.longest)
+        return min((day for day in (self.end, self.harvest, longest) if day is not None), default=None)
+
     def _order(self) -> list[str]:
-        dates = [(name, getattr(self, name)) for name in ("sowing", "emergence", "end", "harvest")]
+        dates = [(name, getattr(self, name)) for name in (*_STARTS, "end", "harvest")]
         given = [("start", self.first_day), *((name, day) for name, day in dates if day is not None)]
-        return [
-            f"{later} on {after} is before {earlier} on {before}; expected start, sowing, emergence, end, harvest "
-            f"in this order"
+        problems = [
+            f"{later} on {after} is before {earlier} on {before}; expected start, sowing, emergence or transplanting, "
+            f"end, harvest in this order"
             for (earlier, before), (later, after) in pairwise(given)
             if after < before
         ]
+        if self.transplanting is not None and self.transplanting > self.first_day:
+            problems.append(
+                f"start on {self.start} is before transplanting on {self.transplanting}; a transplanted crop stands on "
+                f"the run's first day: leave start out"
+            )
+        return problems
 
     def _outside(self) -> list[str]:
-        start, last = self.first_day, self.end or self.harvest
+        start, last = self.first_day, self.last_day
         problems = []
-        for kind in _EVENTS:
-            for day, amount in getattr(self, kind):
+        for kind, limit in LIMITS.items():
+            for day, amount, *_ in getattr(self, kind):
                 if day < start or (last is not None and day > last):
                     problems.append(
-                        f"{kind} of {amount:g} mm on {day} lies outside the season, {start} to {last or 'its end'}: "
-                        f"move start or end, or leave it out"
+                        f"{kind} of {amount:g} {limit.unit} on {day} lies outside the season, {start} to "
+                        f"{last or 'its end'}: move start or end, or leave it out"
                     )
         return problems
 
     def _choices(self) -> list[str]:
         problems = []
+        longest = self.longest
+        if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
+            problems.append(f"longest is {longest!r}; expected a whole number of days, at least 1")
         if not isinstance(self.automatic_irrigation, bool):
             problems.append(f"automatic_irrigation is {self.automatic_irrigation!r}; expected true or false")
-        factor = self.irrigation_factor
-        if isinstance(factor, bool) or not isinstance(factor, Real) or not 0.0 <= factor <= 1.0:
-            problems.append(f"irrigation_factor is {factor!r}; expected a number, 0 to 1")
+        if not within(self.irrigation_factor, 0.0, 1.0):
+            problems.append(f"irrigation_factor is {self.irrigation_factor!r}; expected a number, 0 to 1")
+        return problems + self._trigger()
+
+    def _trigger(self) -> list[str]:
+        given = {name: getattr(self, name) for name in _TRIGGERS if getattr(self, name) is not None}
+        problems = []
+        for name, value in given.items():
+            unit, most = _TRIGGERS[name]
+            if not within(value, 0.0, most) or value == 0:
+                problems.append(f"{name} is {value!r}; expected a number above 0, up to {most:g} {unit}")
+        if given and "irrigation_trigger" not in given:
+            problems.append(f"{' and '.join(given)} without irrigation_trigger: say below which share of the water")
+        if list(given) == ["irrigation_trigger"]:
+            problems.append("irrigation_trigger without an amount: give irrigation_dose [mm] or irrigation_refill [-]")
+        if given and self.automatic_irrigation is True:
+            problems.append(f"automatic_irrigation and {next(iter(given))}: give one of the two rules")
         return problems
 
     def season(
@@ -189,7 +296,7 @@ class Management:
         station = station_of(weather)
         last = _last_day(station)
         start = self.first_day
-        end = self.end or self.harvest or min(start + timedelta(days=LONGEST - 1), last)
+        end = self.last_day or min(start + timedelta(days=LONGEST - 1), last)
         if start < station.first or start > last or end > last:
             raise ManagementError(
                 [
@@ -197,27 +304,37 @@ class Management:
                     f"{station.first} to {last}"
                 ]
             )
-        bounded = dataclasses.replace(self, end=end)
+        # An end that follows from the weather bounds the applications too.
+        dataclasses.replace(self, end=end)
         return Season(
             station=station,
             start=start,
             end=end,
             sowing=self.sowing,
-            emergence=self.emergence,
-            management=bounded._numbers(),
-            events={kind: getattr(self, kind) for kind in _EVENTS if getattr(self, kind)},
+            emergence=self.transplanting or self.emergence,
+            management=self._values(),
+            events={
+                kind: tuple((day, amount) for day, amount, *_ in getattr(self, kind))
+                for kind in LIMITS
+                if getattr(self, kind)
+            },
+            by_stage={kind: applied for kind in STAGED if (applied := getattr(self, f"{kind}_by_stage"))},
             site=dict(site or {}),
             soil=soil,
             labels=dict(labels or {}),
         )
 
-    def _numbers(self) -> dict[str, float]:
-        """Choices that differ from none, by the names of the models' management records."""
-        numbers = {
+    def _values(self) -> dict[str, Any]:
+        """Choices that are made, by the names of the models' management records: others are no model's to know."""
+        values: dict[str, Any] = {
             "automatic_irrigation": float(self.automatic_irrigation),
             "irrigation_factor": float(self.irrigation_factor),
         }
-        return {name: value for name, value in numbers.items() if value}
+        values |= {name: float(getattr(self, name) or 0.0) for name in _TRIGGERS}
+        for nutrient in NUTRIENTS:
+            name = f"{nutrient}_recovery"
+            values[name] = recovery_points(nutrient, getattr(self, nutrient), getattr(self, name), self.first_day)
+        return {name: value for name, value in values.items() if value}
 
 
 def seasons(
@@ -225,71 +342,75 @@ def seasons(
     *,
     sowing: Day | Iterable[Day] = (),
     emergence: Day | Iterable[Day] = (),
+    transplanting: Day | Iterable[Day] = (),
     years: Iterable[int] | None = None,
     length: int = LONGEST,
     incomplete: str = "error",
     soil: Record | None = None,
     site: Mapping[str, float] | None = None,
-    irrigation: Iterable[tuple[Day, float]] = (),
-    irrigation_table: Iterable[tuple[Day, float]] = (),
-    automatic_irrigation: bool = False,
-    irrigation_factor: float = 0.0,
+    **management: Any,
 ) -> list[Season]:
-    """Make one season per year and date of sowing (or emergence), all on the same weather.
+    """Make one season per year and date of sowing (emergence, transplanting), all on the same weather.
 
     Parameters
     ----------
     weather : Weather or Station
         Held once, however many seasons.
-    sowing, emergence : str, date or iterable of them
-        One of the two: days ``"04-20"`` of every year in `years`, or full dates.
+    sowing, emergence, transplanting : str, date or iterable of them
+        One of the three: days ``"04-20"`` of every year in `years`, or full dates.
     years : iterable of int, optional
-        Years of sowing or emergence; needed with days, refused with full dates.
+        Years of these days; refused with full dates.
     length : int
-        Days of each season [d].
+        Days of each season [d]; a harvest or the longest life may end it before.
     incomplete : {"error", "drop"}
         What to do with a season that the weather does not cover.
-    soil, site, automatic_irrigation, irrigation_factor
-        As of `Management` and `Management.season`.
-    irrigation, irrigation_table : iterable of (day, amount)
-        As of `Management`; a day ``"07-15"`` is the first one on or after the start of each season [mm].
+    soil, site
+        As of `Management.season`.
+    **management
+        As of `Management`: harvest, longest, irrigation, nitrogen, irrigation_trigger and others. A day ``"07-15"`` in
+        them is the first one on or after the start of each season.
 
     Returns
     -------
     list of Season
-        Labelled ``year`` and ``sowing`` (or ``emergence``), by date.
+        Labelled ``year`` and ``sowing`` (or ``emergence``, ``transplanting``), by date.
 
     Raises
     ------
     ManagementError
-        If a date is none or the weather does not cover a season, unless these are dropped; if none is left.
+        If a date is none, an application cannot be, or the weather does not cover a season, unless these are dropped;
+        if none is left.
+    TypeError
+        If `Management` has no such argument.
     """
-    kind, several = ("sowing", sowing) if sowing else ("emergence", emergence)
+    starts = {"sowing": sowing, "emergence": emergence, "transplanting": transplanting}
+    begun = [name for name, several in starts.items() if several]
+    if len(begun) != 1:
+        raise ManagementError(["give the dates of either sowing or emergence or transplanting"])
+    kind, several = begun[0], starts[begun[0]]
     given = [several] if isinstance(several, str | date) else list(several)
-    if not given or (sowing and emergence):
-        raise ManagementError(["give the dates of either sowing or emergence"])
     if length < 1:
         raise ManagementError([f"length is {length} d; expected at least 1"])
     if incomplete not in ("error", "drop"):
         raise ManagementError([f"incomplete is {incomplete!r}; expected 'error' or 'drop'"])
+    _check_names(management)
+    # Read more than once: an iterator would be empty in the second season.
+    every_season = {
+        name: list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
+        for name, value in management.items()
+    }
     station = station_of(weather)
     found, short = [], []
     for day in sorted(_days(kind, given, years)):
-        start = day if kind == "sowing" else day - timedelta(days=_BEFORE_EMERGENCE)
-        end = start + timedelta(days=length - 1)
+        start = day - timedelta(days=_BEFORE_EMERGENCE if kind == "emergence" else 0)
+        practice: dict[str, Any] = {name: _in_season(name, value, start) for name, value in every_season.items()}
+        managed = Management(**practice | {kind: day})
+        end = min(managed.last_day or date.max, start + timedelta(days=length - 1))
         if start < station.first or end > _last_day(station):
             short.append(f"{start} to {end}")
             continue
-        management = Management(
-            sowing=day if kind == "sowing" else None,
-            emergence=day if kind == "emergence" else None,
-            end=end,
-            irrigation=_in_season(irrigation, start),
-            irrigation_table=_in_season(irrigation_table, start),
-            automatic_irrigation=automatic_irrigation,
-            irrigation_factor=irrigation_factor,
-        )
-        found.append(management.season(station, soil, site, {"year": str(day.year), kind: f"{day:%m-%d}"}))
+        labels = {"year": str(day.year), kind: f"{day:%m-%d}"}
+        found.append(dataclasses.replace(managed, end=end).season(station, soil, site, labels))
     if short and (incomplete == "error" or not found):
         shown = ", ".join(short[:3]) + (f" and {len(short) - 3} more" if len(short) > 3 else "")
         remedy = "" if incomplete == "drop" else ": shorten `length`, or leave them out with incomplete='drop'"
@@ -298,8 +419,18 @@ def seasons(
     return found
 
 
+def _check_names(management: Mapping[str, Any]) -> None:
+    """Names of what is done in every season; its dates follow from `length`."""
+    known = [name for name in inspect.signature(Management).parameters if name not in (*_STARTS, "start", "end")]
+    for name in management:
+        if name in ("start", "end"):
+            raise TypeError(f"seasons() takes no {name!r}: say `length`, or make a Management of every season")
+        if name not in known:
+            raise TypeError(f"seasons() and Management have no {name!r}{nearest(name, known)}; {', '.join(known)}")
+
+
 def _days(kind: str, given: Sequence[Day], years: Iterable[int] | None) -> set[date]:
-    """Dates of sowing or emergence: full dates, or days of every year."""
+    """Dates of sowing, emergence or transplanting: full dates, or days of every year."""
     full = [not _is_day_of_year(day) for day in given]
     if all(full) and years is None:
         return {to_date(day, kind) for day in given}
@@ -312,19 +443,21 @@ def _days(kind: str, given: Sequence[Day], years: Iterable[int] | None) -> set[d
     return {to_date(f"{year:04d}-{day}", kind) for year in years for day in given}
 
 
-def _in_season(applications: Iterable[tuple[str | date, float]], start: date) -> tuple[tuple[str | date, float], ...]:
-    """Give applications on a day without a year their date: the first on or after the start."""
+def _in_season(name: str, given: Any, start: date) -> Any:
+    """Give what has a day without a year its date, the first on or after the start: harvest, applications."""
 
-    def dated(day: Day) -> Day:
+    def dated(day: Any) -> Any:
         if not _is_day_of_year(day):
             return day
-        this_year = to_date(f"{start.year}-{day}", "irrigation")
-        return this_year if this_year >= start else to_date(f"{start.year + 1}-{day}", "irrigation")
+        this_year = to_date(f"{start.year}-{day}", name)
+        return this_year if this_year >= start else to_date(f"{start.year + 1}-{day}", name)
 
-    return tuple((dated(day), amount) for day, amount in applications)
+    if isinstance(given, list):
+        return [(dated(item[0]), *item[1:]) if isinstance(item, list | tuple) and item else item for item in given]
+    return dated(given)
 
 
-def _is_day_of_year(day: Day) -> bool:
+def _is_day_of_year(day: Any) -> bool:
     return isinstance(day, str) and len(day) == 5 and day[2] == "-"
 
 
@@ -345,39 +478,8 @@ def to_date(given: Any, what: str) -> date:
     ManagementError
         If it is none.
     """
-    if isinstance(given, datetime):  # pandas' Timestamp too
-        if given.time() == datetime.min.time():
-            return given.date()
-    elif isinstance(given, date):
-        return given
-    elif isinstance(given, str):
-        try:
-            return date.fromisoformat(given)
-        except ValueError:
-            pass
-    raise ManagementError([f"{what} is {given!r}; expected a date such as 2023-05-02"])
-
-
-def _read_date(what: str, given: Any, problems: list[str]) -> date | None:
-    try:
-        return to_date(given, what)
-    except ManagementError as failure:
-        problems += failure.problems
-        return None
-
-
-def _read_applications(kind: str, given: Any, problems: list[str]) -> Applications:
-    try:
-        pairs = [(day, amount) for day, amount in given]
-    except (TypeError, ValueError):
-        problems.append(f"{kind} is {given!r}; expected pairs (date, amount [mm])")
-        return ()
-    found = []
-    for day, amount in pairs:
-        when = _read_date(kind, day, problems)
-        number = isinstance(amount, Real) and not isinstance(amount, bool)
-        if not number or not 0.0 <= amount <= _MOST_IRRIGATION:
-            problems.append(f"{kind} on {day} is {amount!r} mm; expected 0 to {_MOST_IRRIGATION:g}")
-        elif when is not None:
-            found.append((when, float(amount)))
-    return tuple(sorted(found))
+    problems: list[str] = []
+    found = read_date(what, given, problems)
+    if found is None:
+        raise ManagementError(problems)
+    return found

@@ -16,14 +16,15 @@ from torchcrop.inputs.provenance import Entry, Value
 from torchcrop.inputs.yaml_files import unknown_keys
 from torchcrop.models.lintul1 import Lintul1Crop
 from torchcrop.models.lintul2 import Lintul2Crop, Lintul2Soil
+from torchcrop.models.lintul3 import Lintul3Crop, Lintul3Soil
 from torchcrop.models.lintul5 import Lintul5Crop, Lintul5Soil
 from torchcrop.quantities import Quantity, Record, nearest
 
 __all__ = ["RECORDS", "check_texts", "cross_checks", "read_entries"]
 
 RECORDS: dict[str, dict[str, type[Record]]] = {
-    "crop": {"lintul1": Lintul1Crop, "lintul2": Lintul2Crop, "lintul5": Lintul5Crop},
-    "soil": {"lintul2": Lintul2Soil, "lintul5": Lintul5Soil},
+    "crop": {"lintul1": Lintul1Crop, "lintul2": Lintul2Crop, "lintul3": Lintul3Crop, "lintul5": Lintul5Crop},
+    "soil": {"lintul2": Lintul2Soil, "lintul3": Lintul3Soil, "lintul5": Lintul5Soil},
 }
 """Record of each kind of file and model."""
 
@@ -32,10 +33,16 @@ _WATER_START = "the water content at the start lies between air-dry and saturati
 _ORDER: dict[type[Record], tuple[tuple[str, str, str], ...]] = {
     Lintul1Crop: (("tsum_anthesis", "tsum_maturity", "maturity follows anthesis"),),
     Lintul2Crop: (("initial_root_depth", "maximum_root_depth", "roots grow downwards"),),
+    Lintul3Crop: (
+        ("initial_tsum", "tsum_anthesis", "anthesis follows the start"),
+        ("initial_root_depth", "maximum_root_depth", "roots grow downwards"),
+    ),
     Lintul5Crop: (
         ("emergence_base_temperature", "emergence_maximum_temperature", "emergence needs a range of temperatures"),
         ("initial_stage", "final_stage", "maturity follows the start"),
         ("initial_root_depth", "maximum_root_depth", "roots grow downwards"),
+        ("initial_stage", "uptake_end_stage", "uptake of nutrients needs time after the start"),
+        ("translocation_stage", "final_stage", "nutrients move to the storage organs before maturity"),
     ),
     Lintul2Soil: (
         ("air_dry", "wilting_point", _WATER),
@@ -44,6 +51,10 @@ _ORDER: dict[type[Record], tuple[tuple[str, str, str], ...]] = {
         ("wet", "saturation", _WATER),
         ("air_dry", "initial", _WATER_START),
         ("initial", "saturation", _WATER_START),
+    ),
+    Lintul3Soil: (
+        ("air_dry", "subsoil", _WATER_START),
+        ("subsoil", "saturation", _WATER_START),
     ),
     Lintul5Soil: (
         ("air_dry", "wilting_point", _WATER),
@@ -59,10 +70,16 @@ _ORDER: dict[type[Record], tuple[tuple[str, str, str], ...]] = {
 
 _FRACTIONS: dict[type[Record], tuple[str, ...]] = {
     Lintul1Crop: ("fraction_roots", "fraction_leaves", "fraction_stems", "fraction_storage"),
+    Lintul3Crop: ("fraction_roots", "fraction_leaves", "fraction_stems", "fraction_storage"),
     Lintul5Crop: ("fraction_leaves", "fraction_stems", "fraction_storage"),
 }
 """Tables that must sum to one wherever one of them has a point."""
 _SUM_TOLERANCE = 1e-6
+_NUTRIENTS: dict[type[Record], tuple[str, ...]] = {
+    Lintul3Crop: ("nitrogen",),
+    Lintul5Crop: ("nitrogen", "phosphorus", "potassium"),
+}
+"""Nutrients of which residual concentrations must stay below those of an organ that is not short."""
 _ABSCISSA = {"development stage": "DVS", "temperature sum": "TSUM"}
 
 _FACTORS = {
@@ -309,6 +326,10 @@ def cross_checks(record: type[Record], entries: Mapping[str, Entry]) -> list[str
                 )
         if base in _FRACTIONS:
             problems += _check_fractions(_FRACTIONS[base], quantities, entries)
+        for nutrient in _NUTRIENTS.get(base, ()):
+            problems += _check_residuals(nutrient, quantities, entries)
+        if base is Lintul5Crop:
+            problems += _check_first_leaves(quantities, entries)
     return problems
 
 
@@ -339,4 +360,50 @@ def _check_fractions(
     return [
         f"values: {' + '.join(quantities[name].symbol for name in fractions)} must be 1 and is not at {axis} {where}: "
         f"change one of the tables there"
+    ]
+
+
+def _check_residuals(nutrient: str, quantities: Mapping[str, Quantity], entries: Mapping[str, Entry]) -> list[str]:
+    """Sentences on residual concentrations that reach the optimal ones, where the nutrition index has no meaning.
+
+    The index counts leaves and stems at their optimal concentration; roots have no optimum, but give to the storage
+    organs what they hold above the residual, and would take from them if that were above their maximum.
+    """
+    maximum = f"{nutrient}_maximum_leaves"
+    points = entries[maximum].value if maximum in entries else None
+    if not isinstance(points, tuple):
+        return []
+    x, lowest = min(points, key=lambda point: point[1])
+    problems = []
+    for organ in ("leaves", "stems", "roots"):
+        residual = f"{nutrient}_residual_{organ}"
+        factors = [f"{nutrient}_optimal_share"] if organ != "roots" else []
+        factors += [f"{nutrient}_{organ}_to_leaves"] if organ != "leaves" else []
+        held, *shares = (_number(name, quantities, entries) for name in (residual, *factors))
+        level = math.prod((share for share in shares if share is not None), start=lowest)
+        if held is not None and None not in shares and held >= level:
+            symbols = " * ".join(quantities[name].symbol for name in (*factors, maximum))
+            problems.append(
+                f"values: {_named(quantities[residual])} is {held:g} and {symbols} falls to {level:.6g} "
+                f"{quantities[residual].unit} at {_ABSCISSA[quantities[maximum].x]} {x:g}, but the residual "
+                f"concentration lies below: lower {quantities[residual].symbol} or raise {quantities[maximum].symbol}"
+            )
+    return problems
+
+
+def _check_first_leaves(quantities: Mapping[str, Quantity], entries: Mapping[str, Entry]) -> list[str]:
+    """Sentences on a crop that has no leaves at the start, and therefore never any."""
+    names = ("fraction_roots", "fraction_leaves", "specific_leaf_area")
+    stage = _number("initial_stage", quantities, entries)
+    if stage is None or not all(name in entries for name in names):
+        return []
+    roots, leaves, area = (
+        float(afgen(Table.from_pairs(entries[name].value, ends=entries[name].ends), torch.tensor(stage).double()))
+        for name in names
+    )
+    if (1 - roots) * leaves * area > 0:
+        return []
+    return [
+        f"values: at the initial stage, DVS {stage:g}, FRTB is {roots:g}, FLTB {leaves:g} and SLATB {area:g} m2 g-1: "
+        f"the crop has no leaves at the start and would never grow; give some of the first growth to leaves"
     ]

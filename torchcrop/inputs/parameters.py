@@ -114,7 +114,7 @@ def read_parameters(path: str | Path, kind: str, overlay: str | Path | Mapping[s
     if record is None:
         raise ParameterError(path, problems)
     entries = read_entries(data.get("values"), record, kind, problems)
-    problems += _missing(record, data.get("values"), bool(entries))
+    problems += missing_values(record, data.get("values"), bool(entries))
     provenance = Provenance(
         kind=kind,
         model=str(data.get("model")),
@@ -132,7 +132,7 @@ def read_parameters(path: str | Path, kind: str, overlay: str | Path | Mapping[s
     problems += cross_checks(record, provenance.entries)
     if problems:
         raise ParameterError(path, problems)
-    return _build(record, provenance)
+    return build(record, provenance)
 
 
 def _record_of(kind: str, model: Any, problems: list[str]) -> type[Record] | None:
@@ -152,7 +152,7 @@ def _notes(data: Mapping[str, Any], problems: list[str]) -> list[str]:
     return []
 
 
-def _missing(record: type[Record], values: Any, legible: bool) -> list[str]:
+def missing_values(record: type[Record], values: Any, legible: bool = True) -> list[str]:
     """Sentences on values that a file does not give; none if its values are no values of the record at all."""
     if not isinstance(values, Mapping) or (values and not legible):
         return []
@@ -194,7 +194,8 @@ def _overlaid(base: Provenance, record: type[Record], overlay: str | Path | Mapp
     return dataclasses.replace(base, name=name, entries=merged, notes=notes, based_on=base.based_on or base.name)
 
 
-def _build(record: type[Record], provenance: Provenance) -> Record:
+def build(record: type[Record], provenance: Provenance) -> Record:
+    """Make a record of the checked entries of a provenance, with defaults for the values that it lacks."""
     values = []
     for name, quantity in record.quantities().items():
         entry = provenance.entries.get(name)

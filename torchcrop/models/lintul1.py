@@ -196,12 +196,21 @@ def daily_drivers(weather: Weather, crop: Lintul1Crop, switches: Switches) -> di
     }
 
 
+LISTENERS = {
+    "irrigation_table": ("Lintul5()",),
+    "nitrogen": ("Lintul3()",),
+    "phosphorus": ("Lintul5(level='npk')",),
+    "potassium": ("Lintul5(level='npk')",),
+}
+"""Models that act on what LINTUL1 and LINTUL2 do not, by kind of event."""
+
+
 def potential_growth(light_use_efficiency: Tensor, intercepted_par: Tensor) -> Tensor:
     """Growth without stress, ``LUE * PAR`` [g m-2 d-1]."""
     return light_use_efficiency * intercepted_par
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpringWheat(Model):
     """What LINTUL1 and LINTUL2 share: emergence by date, events, observables."""
 
@@ -238,7 +247,7 @@ class SpringWheat(Model):
         return {"emergence_day": emergence}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Lintul1(SpringWheat):
     """LINTUL1, potential production.
 
@@ -261,6 +270,9 @@ class Lintul1(SpringWheat):
     @property
     def listens(self) -> frozenset[str]:
         return frozenset()
+
+    def listeners(self, kind: str) -> tuple[str, ...]:
+        return ("Lintul2()",) if kind == "irrigation" else LISTENERS.get(kind, ())
 
     def drivers(
         self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul1Parameters, switches: Switches
@@ -331,13 +343,12 @@ class Lintul1(SpringWheat):
         lai_growth = emerging + present * (young * alive * exponential + (1 - young) * by_mass)
 
         # Leaf death
-        ageing = anthesis * drivers.ageing
         shading = switches.limit(
             0.0,
             crop.shading_death_rate,
             crop.shading_death_rate * (state.lai - crop.critical_lai) / crop.critical_lai,
         )
-        death = alive * switches.max(ageing, shading)
+        death = alive * canopy.leaf_death(switches, anthesis, drivers.ageing, shading)
 
         rates = Lintul1State(
             temperature_sum=dtsum,

@@ -7,12 +7,15 @@ Spitters & Schapendonk 1990, Plant and Soil 123: 193-203; FST listing of Wagenin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from torchcrop.functions.switches import Switches
+from torchcrop.models.irrigation import IrrigationDrivers, TriggeredIrrigation, irrigation_drivers, triggered
 from torchcrop.models.lintul1 import (
+    LISTENERS,
     Lintul1Crop,
     Lintul1Drivers,
     Lintul1Management,
@@ -65,7 +68,7 @@ class Lintul2Soil(Record):
     maximum_drainage: Tensor = parameter(unit="mm d-1", symbol="DRATE", bounds=(0, 200), doc="largest drainage rate")
 
 
-class Lintul2Management(Lintul1Management):
+class Lintul2Management(Lintul1Management, TriggeredIrrigation):
     """Management of LINTUL2."""
 
     irrigation_factor: Tensor = parameter(
@@ -109,6 +112,8 @@ class Lintul2Outputs(Lintul1Outputs):
     evaporation: Tensor = output(unit="mm d-1", symbol="EVAP", doc="soil evaporation")
     transpiration: Tensor = output(unit="mm d-1", symbol="TRAN", doc="transpiration")
     transpiration_ratio: Tensor = output(unit="-", symbol="TRANRF", doc="actual over potential transpiration")
+    drought_factor: Tensor = output(unit="-", doc="factor of transpiration for dry soil")
+    oxygen_factor: Tensor = output(unit="-", doc="factor of transpiration for lack of oxygen")
     interception: Tensor = output(unit="mm d-1", symbol="RNINTC", doc="rain intercepted by the canopy")
     drainage: Tensor = output(unit="mm d-1", symbol="DRAIN", doc="drainage")
     runoff: Tensor = output(unit="mm d-1", symbol="RUNOFF", doc="runoff")
@@ -116,14 +121,19 @@ class Lintul2Outputs(Lintul1Outputs):
     explored: Tensor = output(unit="mm d-1", symbol="EXPLOR", doc="water of newly rooted soil")
 
 
-class Lintul2Drivers(Lintul1Drivers):
+class Lintul2Drivers(Lintul1Drivers, IrrigationDrivers):
     """What follows from weather and parameters alone."""
 
     soil_demand: Tensor = driver(unit="mm d-1", doc="evaporation of a bare wet soil")
     canopy_demand: Tensor = driver(unit="mm d-1", doc="transpiration of a closed canopy")
 
 
-@dataclass(frozen=True, eq=False)
+def crop_finds(final: Any, crop: Any) -> Tensor:
+    """Water in a crop's first root depth, at the content that the crop before left [mm]."""
+    return crop.initial_root_depth.to(final.water) * final.water / final.root_depth
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Lintul2(SpringWheat):
     """LINTUL2, water-limited production.
 
@@ -131,6 +141,8 @@ class Lintul2(SpringWheat):
     ----------
     processes : mapping of str to callable, optional
         ``potential_growth(light_use_efficiency [g MJ-1], intercepted_par [MJ m-2 d-1]) -> growth [g m-2 d-1]``
+    relief : mapping of str to float or Tensor, optional
+        Share of a stress that is taken away: ``drought``, ``oxygen``.
 
     Notes
     -----
@@ -143,18 +155,40 @@ class Lintul2(SpringWheat):
     Parameters: ClassVar[type[Record]] = Lintul2Parameters
     State: ClassVar[type[Record]] = Lintul2State
     Outputs: ClassVar[type[Record]] = Lintul2Outputs
+    stresses: ClassVar[dict[str, str]] = {"drought": "drought_factor", "oxygen": "oxygen_factor"}
     Drivers: ClassVar[type[Record]] = Lintul2Drivers
 
     @property
     def listens(self) -> frozenset[str]:
         return frozenset({"irrigation"})
 
+    def listeners(self, kind: str) -> tuple[str, ...]:
+        return LISTENERS.get(kind, ())
+
+    def carry_over(self, final: Any, params: Lintul2Parameters, crop: Record) -> tuple[dict[str, Tensor], Record]:
+        """Soil that a crop leaves: the water content of the soil that it rooted. The model has no soil below."""
+        return {"water": crop_finds(final, crop)}, params.soil
+
     def drivers(
         self, weather: Weather, doy: Tensor, time: Tensor, params: Lintul2Parameters, switches: Switches
     ) -> Lintul2Drivers:
+        ground, management = params.soil, params.management
         common = daily_drivers(weather, params.crop, switches)
         soil, closed = penman.demand_lintul2(switches, common["tmean"], weather.srad * 1e6, weather.vap, weather.wind)
-        return Lintul2Drivers(**common, soil_demand=soil, canopy_demand=closed)
+        return Lintul2Drivers(
+            **common,
+            soil_demand=soil,
+            canopy_demand=closed,
+            **irrigation_drivers(
+                switches,
+                management,
+                torch.zeros_like(weather.rain),
+                weather.rain,
+                ground.field_capacity,
+                ground.wilting_point,
+                ground.field_capacity,
+            ),
+        )
 
     def initial(self, params: Lintul2Parameters, switches: Switches) -> Lintul2State:
         crop, soil = params.crop, params.soil
@@ -198,7 +232,7 @@ class Lintul2(SpringWheat):
         evaporation1 = evaporation0 * switches.limit(
             0.0, 1.0, (content - soil.air_dry) / (soil.field_capacity - soil.air_dry)
         )
-        uptake = soil_water.uptake_factor(
+        limits = soil_water.uptake_limits(
             switches,
             content,
             transpiration0,
@@ -208,12 +242,15 @@ class Lintul2(SpringWheat):
             soil.wet,
             soil.saturation,
         )
+        dry, oxygen = self.relieved("drought", limits.dry), self.relieved("oxygen", limits.oxygen)
+        uptake = dry * oxygen
         transpiration1 = transpiration0 * uptake
         supply = state.water - 1000.0 * soil.air_dry * state.root_depth
         met = switches.supplied(supply, evaporation1 + transpiration1)
-        evaporation, transpiration = evaporation1 * met, transpiration1 * met
+        found = self.relieved("drought", met)
+        evaporation, transpiration = evaporation1 * met, transpiration1 * found
         transpiring = soil_water.transpiring(switches, per_cover, cover)
-        ratio = uptake * met * transpiring
+        ratio = uptake * found * transpiring
 
         # Growth
         par = drivers.par * canopy.interception(crop.extinction, state.lai)
@@ -246,13 +283,12 @@ class Lintul2(SpringWheat):
         lai_growth = emerging + present * (young * alive * exponential + (1 - young) * by_mass)
 
         # Leaf death
-        ageing = anthesis * drivers.ageing
         shading = switches.limit(
             0.0,
             crop.shading_death_rate,
             crop.shading_death_rate * (state.lai - crop.critical_lai) / crop.critical_lai,
         )
-        death = alive * switches.max(ageing, shading)
+        death = alive * canopy.leaf_death(switches, anthesis, drivers.ageing, shading)
 
         # Roots; newly rooted soil is at field capacity
         deep = switches.crossed(
@@ -263,7 +299,9 @@ class Lintul2(SpringWheat):
         explored = 1000.0 * root_growth * soil.field_capacity
 
         # Water balance
-        surplus = weather.rain + day.irrigation - intercepted_rain - evaporation - transpiration
+        deficit = 1000.0 * soil.field_capacity * state.root_depth - state.water
+        given = day.irrigation + triggered(switches, drivers, content, available, deficit)
+        surplus = weather.rain + given - intercepted_rain - evaporation - transpiration
         balance = soil_water.overflow(
             switches,
             surplus,
@@ -271,11 +309,10 @@ class Lintul2(SpringWheat):
             state.water - 1000.0 * soil.saturation * state.root_depth,
             soil.maximum_drainage,
         )
-        deficit = 1000.0 * soil.field_capacity * state.root_depth - state.water
         refill = params.management.irrigation_factor * switches.positive(
             deficit - (surplus - balance.drainage - balance.runoff)
         )
-        irrigation = alive * (refill + day.irrigation)
+        irrigation = alive * (refill + given)
         drainage, runoff = alive * balance.drainage, alive * balance.runoff
         evaporation, transpiration = alive * evaporation, alive * transpiration
         intercepted_rain = alive * intercepted_rain
@@ -327,6 +364,8 @@ class Lintul2(SpringWheat):
             evaporation=evaporation,
             transpiration=transpiration,
             transpiration_ratio=ratio,
+            drought_factor=dry,
+            oxygen_factor=oxygen,
             interception=intercepted_rain,
             drainage=drainage,
             runoff=runoff,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from torchcrop.functions.smoothing import exceeds, hard_max, hard_min
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table, afgen
+from torchcrop.models.irrigation import irrigation_drivers, triggered
 from torchcrop.models.lintul5_parameters import Lintul5Crop, Lintul5Parameters, Lintul5Soil
 from torchcrop.models.lintul5_states import (
     Lintul5Drivers,
@@ -62,6 +63,8 @@ _BRANCH_SCALE = 0.1
 _DEAD_INTERCEPTION, _DEAD_MATTER = 0.05, 20.0
 
 
+# A layer thinner than this does not exist [m].
+_NO_LAYER = 1e-9
 # soil_water_0_105cm [mm], soil_moisture_15_45cm [m3 m-3]
 _SOIL_LAYER = re.compile(r"^soil_(?P<kind>water|moisture)_(?P<top>\d+)_(?P<bottom>\d+)cm$")
 
@@ -134,15 +137,15 @@ class _Nutrients(NamedTuple):
     fixation: Tensor
 
 
-def _side_by_side(crop: Lintul5Crop, soil: Lintul5Soil, block: bool) -> Tensor:
-    """The values of `_Nutrients` as one tensor, ``[11, 3, B]``; for a block of days with a leading 1."""
+def _side_by_side(crop: Lintul5Crop, soil: Lintul5Soil, like: Tensor) -> Tensor:
+    """The values of `_Nutrients` as one tensor, ``[11, 3, B]``; with a leading 1 if `like` is of a block of days."""
     values = [getattr(crop, f"{nutrient}_{name}") for name in _Nutrients._fields[:8] for nutrient in NUTRIENTS]
     values += [getattr(soil, f"organic_{nutrient}") for nutrient in NUTRIENTS]
     values += [getattr(soil, f"mineralisation_{nutrient}") for nutrient in NUTRIENTS]
     values += [crop.fixation, torch.zeros_like(crop.fixation), torch.zeros_like(crop.fixation)]
     abreast = torch.stack(torch.broadcast_tensors(*(value.reshape(-1) for value in values)))
     abreast = abreast.unflatten(0, (-1, len(NUTRIENTS)))
-    return abreast[None] if block else abreast
+    return abreast.reshape((1,) * (like.dim() - 1) + abreast.shape)
 
 
 def _abreast(state: Any, what: str) -> Tensor:
@@ -164,7 +167,7 @@ def _full(value: Tensor, like: Tensor) -> Tensor:
     return torch.broadcast_to(value, torch.broadcast_shapes(value.shape, like.shape))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Lintul5(Model):
     """LINTUL5.
 
@@ -176,12 +179,12 @@ class Lintul5(Model):
     nutrients : bool
         Keep the balances, and accept fertiliser, of nutrients that do not limit at the level too. A crop takes up what
         it demands of them, and the soil's amounts become negative by what fertiliser would have to supply.
-    relief : mapping of str to float or Tensor
-        Share of a stress that is taken away, 0 to 1 or ``[B]``, by name: ``drought``, ``oxygen``, ``nutrients``,
-        ``temperature``. For the attribution of yield losses, `Run.explain`.
     processes : mapping of str to callable, optional
         ``potential_growth(efficiency [g MJ-1], efficiency_factor [-], intercepted_par [MJ m-2 d-1])``
         gives growth [g m-2 d-1].
+    relief : mapping of str to float or Tensor, optional
+        Share of a stress that is taken away: ``drought``, ``oxygen``, ``nitrogen``, ``phosphorus``, ``potassium``,
+        ``temperature``.
 
     Examples
     --------
@@ -190,14 +193,20 @@ class Lintul5(Model):
 
     level: str = "water"
     nutrients: bool = False
-    relief: Mapping[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str] = "LINTUL5"
     Parameters: ClassVar[type[Record]] = Lintul5Parameters
     State: ClassVar[type[Record]] = Lintul5NutrientState
     Outputs: ClassVar[type[Record]] = Lintul5NutrientOutputs
     Drivers: ClassVar[type[Record]] = Lintul5NutrientDrivers
-    stresses: ClassVar[tuple[str, ...]] = ("drought", "oxygen", "nutrients", "temperature")
+    stresses: ClassVar[dict[str, str]] = {
+        "drought": "drought_factor",
+        "oxygen": "oxygen_factor",
+        "nitrogen": "nitrogen_index",
+        "phosphorus": "phosphorus_index",
+        "potassium": "potassium_index",
+        "temperature": "temperature_factor",
+    }
     events: ClassVar[dict[str, Event]] = {
         "emergence": Event("days_to_emergence", "emergence"),
         "anthesis": Event("days_to_anthesis", "anthesis"),
@@ -222,11 +231,6 @@ class Lintul5(Model):
             raise ValueError(
                 f"LINTUL5 has no level {self.level!r}{nearest(self.level, LEVELS)}; it has {', '.join(LEVELS)}"
             )
-        for name in self.relief:
-            if name not in self.stresses:
-                raise KeyError(
-                    f"LINTUL5 has no stress {name!r}{nearest(name, self.stresses)}; it has {', '.join(self.stresses)}"
-                )
         if not self.with_nutrients:
             # A model without nutrients has no states of them.
             for kind, record in {"State": Lintul5State, "Outputs": Lintul5Outputs, "Drivers": Lintul5Drivers}.items():
@@ -247,14 +251,18 @@ class Lintul5(Model):
         nutrients = NUTRIENTS if self.nutrients else NUTRIENTS[: self.limiting]
         return frozenset({"irrigation", "irrigation_table", *nutrients})
 
+    @property
+    def listens_by_stage(self) -> frozenset[str]:
+        return self.listens - {"irrigation_table"}
+
     def listeners(self, kind: str) -> tuple[str, ...]:
         levels = {"nitrogen": ("nitrogen", "npk"), "phosphorus": ("npk",), "potassium": ("npk",)}.get(kind, ())
         return tuple(f"Lintul5(level={level!r})" for level in levels)
 
-    def relieved(self, stress: str, factor: Tensor) -> Tensor:
-        """Give a stress factor, 1 without stress, of which the model's `relief` is taken away."""
-        share = self.relief.get(stress)
-        return factor if share is None else factor + share * (1 - factor)
+    def less_limited(self) -> Lintul5 | None:
+        place = LEVELS.index(self.level)
+        # With the balances of all nutrients kept, so that fertiliser of the level below is accepted.
+        return replace(self, level=LEVELS[place - 1], nutrients=self.with_nutrients) if place else None
 
     def management(self, emergence: float | None, sowing: float | None, start: float) -> dict[str, float]:
         if emergence is None and sowing is None:
@@ -267,6 +275,43 @@ class Lintul5(Model):
         assert emergence is not None
         # A crop that stands on the first day has emerged long before: no share of that day is lost to smoothing.
         return {"emergence_by_date": 1.0, "emergence_day": emergence if emergence > start else start - _LONG_BEFORE}
+
+    def carry_over(self, final: Any, params: Lintul5Parameters, crop: Record) -> tuple[dict[str, Tensor], Record]:
+        """Soil that a crop leaves: water by depth, mineral nutrients, days since rain.
+
+        Below the largest rooting depth of the crop before, to that of the soil (RDMSO), the water content is the
+        soil's initial one of the lower zone, or that which an earlier crop left there. The nutrients that can be
+        mineralised in a season are the soil's own every season.
+        """
+        assert isinstance(crop, Lintul5Crop)
+        soil = params.soil
+        bottom = soil.maximum_root_depth
+        modelled = hard_min(bottom, params.crop.maximum_root_depth)
+        unmodelled = soil.initial_lower
+
+        def stored(depth: Tensor) -> Tensor:
+            """Water from the surface to a depth [mm]."""
+            rooted = hard_min(depth / final.rooted_depth, 1.0) * final.water
+            lower = hard_min(hard_max(depth - final.rooted_depth, 0.0), modelled - final.rooted_depth)
+            lower = lower / hard_max(modelled - final.rooted_depth, _NO_LAYER) * final.water_lower
+            return rooted + lower + 1000.0 * unmodelled * hard_max(depth - modelled, 0.0)
+
+        top = crop.initial_root_depth.to(bottom)
+        reach = hard_min(bottom, crop.maximum_root_depth.to(bottom))
+        water, to_reach = stored(top), stored(reach)
+        below = (stored(bottom) - to_reach) / (1000.0 * hard_max(bottom - reach, _NO_LAYER))
+        remains = exceeds(bottom - reach - _NO_LAYER)
+        states = {
+            "water": water,
+            "water_lower": to_reach - water,
+            "available": water - 1000.0 * soil.wilting_point * top,
+            "available_lower": to_reach - water - 1000.0 * soil.wilting_point * (reach - top),
+            "dry_days": final.dry_days,
+            "wet_days": final.wet_days,
+        }
+        if self.with_nutrients:
+            states |= {f"mineral_{nutrient}": getattr(final, f"mineral_{nutrient}") for nutrient in NUTRIENTS}
+        return states, soil.replace(initial_lower=remains * below + (1 - remains) * unmodelled)
 
     def observable(self, name: str) -> Observable | None:
         layer = _SOIL_LAYER.match(name)
@@ -304,17 +349,6 @@ class Lintul5(Model):
             * switches.table(crop.minimum_temperature_factor, weather.tmin),
         )
         critical = soil_water.critical_content(easily_available, soil.wilting_point, soil.field_capacity)
-        rule = soil_water.irrigation_rule(
-            switches,
-            management.automatic_irrigation,
-            management.irrigation_trigger,
-            management.irrigation_dose,
-            management.irrigation_refill,
-            weather.rain,
-            critical,
-            soil.wilting_point,
-            soil.field_capacity,
-        )
         common = Lintul5Drivers(
             tmean=tmean,
             emergence=switches.limit(
@@ -331,13 +365,17 @@ class Lintul5(Model):
             par=canopy.photosynthetic(radiation / 1e6),
             efficiency_factor=temperature_factor * switches.table(crop.co2_factor, site.co2),
             temperature_factor=temperature_factor,
-            # Of the parameter alone, but a driver has a value for every day.
+            # Of parameters alone, but a driver has a value for every day.
             unstressed=torch.zeros_like(tmean) + nutrient_factor(switches, crop.nutrient_effect, 1.0),
-            irrigable=rule.possible,
-            irrigation_content=rule.content,
-            irrigation_refill=rule.refill,
-            irrigation_amount=rule.amount,
-            irrigation_largest=rule.largest,
+            **irrigation_drivers(
+                switches,
+                management,
+                management.automatic_irrigation,
+                weather.rain,
+                critical,
+                soil.wilting_point,
+                soil.field_capacity,
+            ),
             soil_demand=es0,
             canopy_demand=etc,
             critical_content=critical,
@@ -350,7 +388,7 @@ class Lintul5(Model):
             recovery=torch.stack(
                 torch.broadcast_tensors(*(switches.table(recovery, time) for recovery in recoveries)), -2
             ),
-            nutrients=_side_by_side(crop, soil, block=tmean.dim() == 2),
+            nutrients=_side_by_side(crop, soil, like=tmean),
         )
 
     def initial(self, params: Lintul5Parameters, switches: Switches) -> Lintul5State:
@@ -485,12 +523,13 @@ class Lintul5(Model):
             transpiration, ratio = demand, emerged.new_ones(())
         else:
             dry = switches.limit(0.0, 1.0, (content - soil.wilting_point) / (critical - soil.wilting_point))
-            dry = self.relieved("drought", dry)
             wet = soil_water.oxygen_factor(
                 switches, wet_days, content, soil.saturation, soil.critical_air, crop.air_ducts
             )
             wet = self.relieved("oxygen", wet)
-            transpiration = switches.positive(switches.min(state.available, dry * wet * demand))
+            transpiration = self.relieved(
+                "drought", switches.positive(switches.min(state.available, dry * wet * demand)), wet * demand
+            )
             # On the first day the crop is initialised without stress.
             ratio = 1 - state.running * (1 - transpiration / demand)
         irrigation = (
@@ -523,18 +562,15 @@ class Lintul5(Model):
         gained = rooted * state.water_lower
         gained_available = rooted * (state.water_lower - 1000.0 * soil.wilting_point * below)
         capacity = soil.field_capacity - soil.wilting_point
-        triggered = soil_water.triggered_irrigation(
+        # Wolf's rule looks at the soil alone, before the water that it decided yesterday is given; a trigger counts
+        # what is given today, so that it does not answer one drought with two irrigations.
+        given_today = (1 - management.automatic_irrigation) * irrigation
+        decided = triggered(
             switches,
-            soil_water.IrrigationRule(
-                drivers.irrigable,
-                drivers.irrigation_content,
-                drivers.irrigation_refill,
-                drivers.irrigation_amount,
-                drivers.irrigation_largest,
-            ),
-            content,
+            drivers,
+            content + given_today / (1000.0 * depth),
             capacity,
-            1000.0 * depth * capacity - state.available,
+            1000.0 * depth * capacity - state.available - given_today,
         )
         tabled, carried = soil_water.capped_irrigation(switches, day.irrigation_table + state.irrigation_carried)
 
@@ -550,7 +586,7 @@ class Lintul5(Model):
                 nutrients.residual_stems * state.stems,
                 nutrients.residual_roots * state.roots,
             )
-            maximum = Organs(
+            largest = Organs(
                 maximum_leaves * state.leaves,
                 maximum_leaves * nutrients.stems_to_leaves * state.stems,
                 maximum_leaves * nutrients.roots_to_leaves * state.roots,
@@ -559,16 +595,16 @@ class Lintul5(Model):
                 switches,
                 held.leaves + held.stems,
                 residual.leaves + residual.stems,
-                nutrients.optimal_share * (maximum.leaves + maximum.stems),
+                nutrients.optimal_share * (largest.leaves + largest.stems),
             )
         if self.limiting:
             # The smallest rests at 1, written so that a rounded kink is exact at rest. P and K count at the level of
             # nitrogen too: their uptake is not limited there, but lags behind growth by a day.
-            nitrogen, phosphorus, potassium = (1 - indices).unbind(0)
+            nitrogen, phosphorus, potassium = (
+                1 - self.relieved(nutrient, index) for nutrient, index in zip(NUTRIENTS, indices.unbind(0), strict=True)
+            )
             nitrogen_index = 1 - nitrogen
             nutrition_index = 1 - switches.max(switches.max(nitrogen, phosphorus), potassium)
-            nutrition_index = self.relieved("nutrients", nutrition_index)
-            nitrogen_index = self.relieved("nutrients", nitrogen_index)
             nutrition = nutrient_factor(switches, crop.nutrient_effect, nutrition_index)
 
         # Growth
@@ -599,10 +635,9 @@ class Lintul5(Model):
         lai_growth = emerged * (young * alive * exponential + (1 - young) * specific * leaves * above)
 
         # Death
-        ageing = ageing * drivers.ageing
         shading = canopy.shading_death(switches, state.lai, crop.critical_lai, crop.shading_death_rate)
         drought = (1 - ratio) * crop.drought_death_rate
-        death = living * switches.max(switches.max(ageing, shading), drought)
+        death = living * canopy.leaf_death(switches, ageing, drivers.ageing, switches.max(shading, drought))
         leaf_death, lai_death = death * state.leaves, death * state.lai
         if self.limiting:
             starved = living * crop.nutrient_death_rate * (1 - nutrition_index) * state.leaves
@@ -619,7 +654,7 @@ class Lintul5(Model):
         if self.with_nutrients:
             satisfied, filling = nutrient_shares
             taking = living * (1 - satisfied) * moist
-            lacking = crop_nutrients.demand(switches, maximum, held)
+            lacking = crop_nutrients.demand(switches, largest, held)
             demanded = (1 - nutrients.fixation) * lacking.total
             mineral, organic = _abreast(state, "mineral"), _abreast(state, "organic")
             n = self.limiting
@@ -681,14 +716,16 @@ class Lintul5(Model):
             "root_depth": root_growth,
             "rooted_depth": state.root_growth_before,
             "root_growth_before": root_growth - state.root_growth_before,
-            "interception_before": soil_water.energy_interception(extinction, state.lai) - state.interception_before,
+            # Seedlings intercept light from sowing on, before they emerge: the original's.
+            "interception_before": day.sown * soil_water.energy_interception(extinction, state.lai)
+            - state.interception_before,
             "water": infiltration - into_lower + alive * gained,
             "water_lower": into_lower - drainage - alive * gained,
             "available": infiltration - into_lower + alive * gained_available,
             "available_lower": into_lower - drainage - alive * gained_available,
             "dry_days": dry_days - state.dry_days,
             "wet_days": wet_days - state.wet_days,
-            "irrigation_decided": triggered + tabled - state.irrigation_decided,
+            "irrigation_decided": decided + tabled - state.irrigation_decided,
             "irrigation_carried": carried - state.irrigation_carried,
             "total_rain": alive * weather.rain,
             "total_irrigation": irrigation,

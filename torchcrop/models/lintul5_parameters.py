@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from torchcrop.functions.tables import Table
+from torchcrop.models.irrigation import TriggeredIrrigation
 from torchcrop.models.model import Site
 from torchcrop.quantities import Record, parameter, record, table
 
@@ -495,7 +496,7 @@ class Lintul5Soil(Record):
     )
 
 
-class Lintul5Management(Record):
+class Lintul5Management(TriggeredIrrigation):
     """Management of LINTUL5."""
 
     emergence_by_date: Tensor = parameter(
@@ -517,21 +518,6 @@ class Lintul5Management(Record):
         symbol="IRRI",
         switch=True,
         doc="1: irrigation of at most 30 mm on the day after the soil falls below its critical content",
-    )
-    irrigation_trigger: Tensor = parameter(
-        0.0,
-        unit="-",
-        bounds=(0, 1),
-        doc="share of available water left below which irrigation is decided, for the next day; 0: never",
-    )
-    irrigation_dose: Tensor = parameter(
-        0.0, unit="mm", bounds=(0, 200), doc="amount of an irrigation that the trigger decides"
-    )
-    irrigation_refill: Tensor = parameter(
-        0.0,
-        unit="-",
-        bounds=(0, 1),
-        doc="share of the deficit to field capacity that an irrigation by the trigger refills",
     )
     nitrogen_recovery: Table = table(
         [0.0, 0.7, 366.0, 0.7],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from torchcrop.models.irrigation import IrrigationDrivers
 from torchcrop.quantities import Record, driver, output, state
 
 __all__ = ["Lintul5Drivers", "Lintul5Outputs", "Lintul5State"]
@@ -163,7 +164,7 @@ class Lintul5NutrientOutputs(Lintul5Outputs):
     fixation: Tensor = output(unit="g m-2 d-1", symbol="NFIXTR", doc="nitrogen fixation")
 
 
-class Lintul5Drivers(Record):
+class Lintul5Drivers(IrrigationDrivers):
     """What follows from weather and parameters alone."""
 
     tmean: Tensor = driver(unit="degC", doc="mean temperature")
@@ -180,11 +181,6 @@ class Lintul5Drivers(Record):
     )
     temperature_factor: Tensor = driver(unit="-", doc="factor of the radiation use efficiency for temperature")
     unstressed: Tensor = driver(unit="-", symbol="NPKREF", doc="factor of growth without nutrient stress")
-    irrigable: Tensor = driver(unit="-", doc="1 on a day on which the soil's state may decide an irrigation")
-    irrigation_content: Tensor = driver(unit="m3 m-3", doc="water content below which it does")
-    irrigation_refill: Tensor = driver(unit="-", doc="share of the deficit to field capacity that it gives")
-    irrigation_amount: Tensor = driver(unit="mm", doc="amount that it gives beside")
-    irrigation_largest: Tensor = driver(unit="mm", doc="largest irrigation so decided")
     soil_demand: Tensor = driver(unit="mm d-1", symbol="ES0", doc="potential evaporation of bare wet soil")
     canopy_demand: Tensor = driver(
         unit="mm d-1", symbol="ETC", doc="potential transpiration of a closed canopy at the site's CO2"

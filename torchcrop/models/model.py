@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -45,7 +45,7 @@ class Day(Record):
     drivers: Any = driver(unit="", doc="what follows from weather and parameters alone (the model's own record)")
     doy: Tensor = driver(unit="d", symbol="DOY", doc="day of year")
     time: Tensor = driver(unit="d", symbol="TIME", doc="day number; 1 = 1 January of the year of the run's first day")
-    sown: Tensor = driver(unit="-", doc="1 from the day of sowing on, else 0")
+    sown: Tensor = driver(unit="-", doc="1 from the day of sowing (without one: emergence) on, else 0")
     irrigation: Tensor = driver(unit="mm", doc="dated irrigation of the day")
     irrigation_table: Tensor = driver(unit="mm", symbol="IRRTAB", doc="tabled irrigation of the day, before its cap")
     nitrogen: Tensor = driver(unit="g m-2", symbol="FERTN", doc="fertiliser nitrogen applied on the day")
@@ -96,7 +96,7 @@ class Observable:
     check: Callable[[Any], None] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model(ABC):
     """Base of the models, values that hold a model's choices.
 
@@ -105,6 +105,9 @@ class Model(ABC):
     processes : mapping of str to callable, optional
         Replacements of single processes, for instance by an `nn.Module`; each model lists in `replaceable` what may be
         replaced and with which arguments.
+    relief : mapping of str to float or Tensor, optional
+        Share of a stress that is taken away, 0 to 1, one number or ``[B]``, by the names in `stresses`; for the
+        attribution of losses, `Run.explain`.
 
     Attributes
     ----------
@@ -116,9 +119,12 @@ class Model(ABC):
         Dates that a run reports.
     observables : mapping of str to Observable
         What can be compared with field observations, beside states and outputs.
+    stresses : mapping of str to str
+        What may reduce growth, and the output of the day that shows it.
     """
 
     processes: Mapping[str, Callable[..., Tensor]] = field(default_factory=dict)
+    relief: Mapping[str, Any] = field(default_factory=dict)
 
     name: ClassVar[str]
     Parameters: ClassVar[type[Record]]
@@ -128,6 +134,7 @@ class Model(ABC):
     events: ClassVar[Mapping[str, Event]]
     observables: ClassVar[Mapping[str, Observable]] = {}
     replaceable: ClassVar[Mapping[str, str]] = {}
+    stresses: ClassVar[Mapping[str, str]] = {}
 
     def __post_init__(self) -> None:
         for name in self.processes:
@@ -136,11 +143,30 @@ class Model(ABC):
                     f"{type(self).__name__} has no replaceable process {name!r}{nearest(name, self.replaceable)}; "
                     f"it has {', '.join(sorted(self.replaceable)) or 'none'}"
                 )
+        for name in self.relief:
+            if name not in self.stresses:
+                raise KeyError(
+                    f"{self!r} has no stress {name!r}{nearest(name, self.stresses)}; "
+                    f"it has {', '.join(self.stresses) or 'none'}"
+                )
+
+    def __repr__(self) -> str:
+        chosen = (
+            f"{f.name}={value!r}"
+            for f in fields(self)
+            if (value := getattr(self, f.name)) or (f.default_factory is MISSING and value != f.default)
+        )
+        return f"{type(self).__name__}({', '.join(chosen)})"
 
     @property
     @abstractmethod
     def listens(self) -> frozenset[str]:
         """Kinds of dated events that the model acts on."""
+
+    @property
+    def listens_by_stage(self) -> frozenset[str]:
+        """Those of them that may be given at a development stage too."""
+        return frozenset()
 
     def listeners(self, kind: str) -> tuple[str, ...]:
         """Say which choices of this model act on a kind of event that the present ones do not, as one writes them."""
@@ -183,6 +209,25 @@ class Model(ABC):
     def finished(self, state: Any, params: Any, switches: Switches) -> Tensor:
         """1 where the simulation may stop after this day's row, else 0."""
 
+    def carry_over(self, final: Any, params: Any, crop: Record) -> tuple[dict[str, Tensor], Record]:
+        """States with which a crop starts on the soil that another left, and that soil.
+
+        Parameters
+        ----------
+        final : Record
+            States at the end of the season before.
+        params : Record
+            Parameters of that season.
+        crop : Record
+            Parameters of the crop that follows.
+
+        Raises
+        ------
+        TypeError
+            If the model has no soil.
+        """
+        raise TypeError(f"{self.name} has no soil that a crop could leave to the next: choose a model with one")
+
     def observable(self, name: str) -> Observable | None:
         """Give the observable of a name, or None. A model may know families of them (water by depth)."""
         return self.observables.get(name)
@@ -190,3 +235,12 @@ class Model(ABC):
     def process(self, name: str, default: Callable[..., Tensor]) -> Callable[..., Tensor]:
         """Give the replacement of a process, or its default."""
         return self.processes.get(name, default)
+
+    def relieved(self, stress: str, stressed: Tensor, unstressed: Tensor | float = 1.0) -> Tensor:
+        """Give a factor or a flow under stress, less what `relief` takes away of the stress."""
+        share = self.relief.get(stress)
+        return stressed if share is None else stressed + share * (unstressed - stressed)
+
+    def less_limited(self) -> Model | None:
+        """Give the model at the level that one stress less limits, or None at the highest."""
+        return None

@@ -51,9 +51,9 @@ def nutrition_index(switches: Switches, content: Tensor, residual: Tensor, optim
     return switches.limit(_SMALLEST_INDEX, 1.0, (content - residual) / (span + is_zero(span)))
 
 
-def demand(switches: Switches, maximum: Organs, content: Organs) -> Organs:
+def demand(switches: Switches, largest: Organs, content: Organs) -> Organs:
     """What organs lack to their maximum content, not negative [g m-2]; both by organ."""
-    return Organs(*(switches.positive(most - held) for most, held in zip(maximum, content, strict=True)))
+    return Organs(*(switches.positive(most - held) for most, held in zip(largest, content, strict=True)))
 
 
 def translocatable(switches: Switches, content: Organs, residual: Organs, root_share: Number) -> Organs:
@@ -83,7 +83,8 @@ def to_storage(switches: Switches, lacking: Tensor, available: Organs, time: Num
         Share of the day on which the storage organs are supplied [-].
     """
     total = available.total
-    flow = switches.min(lacking / time, open_ * total / time)
+    # The share stands outside the minimum: inside it, a demand that rests at 0 would hide whether they are supplied.
+    flow = open_ * switches.min(lacking, total) / time
     return shared(flow, available, total)
 
 

@@ -1,4 +1,4 @@
-"""Evaporative demand after Penman, in the forms of LINTUL2 and LINTUL5."""
+"""Evaporative demand after Penman, in the forms of LINTUL2 (also LINTUL3's) and LINTUL5 (WOFOST's)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from torchcrop.functions.switches import Switches
 
-__all__ = ["demand_lintul2", "reference_evaporation"]
+__all__ = ["demand_lintul2", "reference_evaporation", "wofost_evaporation"]
 
 STEFAN_BOLTZMANN = 5.668e-8
 """[J m-2 s-1 K-4]"""
@@ -112,3 +112,45 @@ def reference_evaporation(
         return switches.positive((slope * net + psychrometer * drying) / (slope + psychrometer))
 
     return evaporation(SOIL_ALBEDO, drying_soil), evaporation(CANOPY_ALBEDO, drying_canopy)
+
+
+# Largest share of extraterrestrial radiation that reaches the ground, the share under an overcast sky, and what clear
+# sky adds to it [-].
+_CLEAREST, _OVERCAST, _BY_SUNSHINE = 0.80, 0.20, 0.56
+
+
+def wofost_evaporation(
+    switches: Switches,
+    tmin: Tensor,
+    tmax: Tensor,
+    srad: Tensor,
+    vapour_pressure: Tensor,
+    wind: Tensor,
+    elevation: Tensor,
+    extraterrestrial: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """`reference_evaporation` of a day's weather, its sunshine estimated from radiation with Angstrom's 0.20 and 0.56.
+
+    Parameters
+    ----------
+    tmin, tmax : Tensor
+        [degC]
+    srad : Tensor
+        Global radiation [MJ m-2 d-1].
+    vapour_pressure : Tensor
+        [kPa]
+    wind : Tensor
+        Wind speed at 2 m [m s-1].
+    elevation : Tensor
+        [m]
+    extraterrestrial : Tensor
+        Extraterrestrial radiation [J m-2 d-1].
+
+    Returns
+    -------
+    es0, et0 : Tensor
+        [mm d-1], not negative.
+    """
+    radiation = switches.min(_CLEAREST * extraterrestrial, srad * 1e6)
+    sunshine = switches.limit(0.0, 1.0, (radiation / extraterrestrial - _OVERCAST) / _BY_SUNSHINE)
+    return reference_evaporation(switches, tmin, tmax, radiation, sunshine, 10.0 * vapour_pressure, wind, elevation)

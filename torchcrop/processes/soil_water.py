@@ -1,4 +1,4 @@
-"""Water in the soil: demand, uptake, and the balances of LINTUL2 and LINTUL5.
+"""Water in the soil: demand, uptake, and the balances of LINTUL2, LINTUL3 and LINTUL5.
 
 Flows are written as complementary shares of one flow wherever a threshold divides them, so that the balance
 closes under every treatment of the threshold.
@@ -11,19 +11,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from torchcrop.functions.smoothing import is_zero
+from torchcrop.functions.smoothing import hard_max, is_zero
 from torchcrop.functions.switches import Switches
 
 __all__ = [
     "Overflow",
     "TwoZoneFlows",
+    "UptakeLimits",
     "critical_content",
     "demand_per_cover",
+    "evaporation_since_rain",
     "overflow",
     "oxygen_factor",
     "transpiring",
     "two_zone_flows",
-    "uptake_factor",
+    "uptake_limits",
 ]
 
 ENERGY_EXTINCTION = 0.5
@@ -52,7 +54,14 @@ def transpiring(switches: Switches, per_cover: Tensor, cover: Tensor) -> Tensor:
     return switches.step(per_cover * exists, _DEMAND_SCALE, strict=True)
 
 
-def uptake_factor(
+class UptakeLimits(NamedTuple):
+    """Factors of transpiration [-]; one of the two is always 1."""
+
+    dry: Tensor
+    oxygen: Tensor
+
+
+def uptake_limits(
     switches: Switches,
     content: Tensor,
     potential_transpiration: Tensor,
@@ -61,17 +70,18 @@ def uptake_factor(
     field_capacity: Tensor,
     wet: Tensor,
     saturation: Tensor,
-) -> Tensor:
-    """Reduction of transpiration by dry or wet soil, FR of LINTUL2 [-].
+) -> UptakeLimits:
+    """Reduction of transpiration by dry and by wet soil, whose product is FR of LINTUL2 and LINTUL3.
 
     Below the critical content ``WCCR = WCWP + max(0.01, PTRAN / (PTRAN + TRANCO) (WCFC - WCWP))`` it falls to 0
-    at wilting point, above WCWET to 0 at saturation. One of the two limits is always 1: FR is their product.
+    at wilting point, above WCWET to 0 at saturation.
     """
     share = potential_transpiration / (potential_transpiration + transpiration_constant)
     critical = wilting_point + switches.max(share * (field_capacity - wilting_point), 0.01)
-    dry = switches.limit(0.0, 1.0, (content - wilting_point) / (critical - wilting_point))
-    oxygen = switches.limit(0.0, 1.0, (saturation - content) / (saturation - wet))
-    return dry * oxygen
+    return UptakeLimits(
+        dry=switches.limit(0.0, 1.0, (content - wilting_point) / (critical - wilting_point)),
+        oxygen=switches.limit(0.0, 1.0, (saturation - content) / (saturation - wet)),
+    )
 
 
 class Overflow(NamedTuple):
@@ -102,6 +112,42 @@ def overflow(
     drainage = switches.limit(0.0, maximum_drainage, above_capacity + surplus)
     runoff = switches.positive(above_saturation + surplus - drainage)
     return Overflow(drainage, runoff)
+
+
+# --- LINTUL3 --------------------------------------------------------------------------------------------
+
+_RESETTING_RAIN = 0.5
+
+
+def evaporation_since_rain(
+    switches: Switches, potential: Tensor, dry_days: Tensor, rain: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Soil evaporation that declines with the days since rain, as LINTUL3 has it (Stroosnijder 1987).
+
+    Parameters
+    ----------
+    potential : Tensor
+        Evaporation of the soil if it were wet [mm d-1].
+    dry_days : Tensor
+        Days since rain, before today [d].
+    rain : Tensor
+        [mm d-1]. From 0.5 mm on the count starts again: a branch on data, hard in every mode.
+
+    Returns
+    -------
+    evaporation, dry_days : Tensor
+        [mm d-1] and [d], today's.
+
+    Notes
+    -----
+    ``min(PEVAP, PEVAP (sqrt(DSLR) - sqrt(DSLR - 1)) + RAIN)``.
+    """
+    longer = dry_days + 1.0
+    # The square root of the count, whose derivative is finite at the 0 of a run's start.
+    root = dry_days / torch.sqrt(hard_max(dry_days, 1.0))
+    drying = switches.min(potential, potential * (torch.sqrt(longer) - root) + rain)
+    beyond = rain - _RESETTING_RAIN
+    return switches.branch(beyond, drying, potential), switches.branch(beyond, longer, 1.0)
 
 
 # --- LINTUL5 --------------------------------------------------------------------------------------------

@@ -18,13 +18,12 @@ from torch import Tensor
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Shelf, Table
 from torchcrop.models.model import Day, Model, Site, Weather
-from torchcrop.quantities import Record, nearest
+from torchcrop.quantities import Record, is_wrapped, nearest
 from torchcrop.simulation.seasons import Season, Station
 
 __all__ = ["Calendar", "Forcing", "assemble_parameters", "batch_size", "prepare_tables", "stack_records"]
 
 EVENT_KINDS = ("irrigation", "irrigation_table", "nitrogen", "phosphorus", "potassium")
-STAGED_KINDS = ("irrigation", "nitrogen", "phosphorus", "potassium")
 SCENARIO = {
     "temperature": ("tmin and tmax", "added [degC]"),
     "rain": ("rain", "factor [-]"),
@@ -189,7 +188,7 @@ def assemble_parameters(
                 known = [s for q in management_kind.quantities().values() for s in q.spellings()]
                 raise KeyError(
                     f"{_label(season)}: {model.name} has no management {name!r}{nearest(name, known)}; "
-                    f"it knows {', '.join(management_kind.quantities())}"
+                    f"it knows {', '.join(management_kind.quantities())}: leave it out, or choose a model that has it"
                 )
             values[name] = value
         managements.append(_complete(management_kind, values))
@@ -220,6 +219,11 @@ def _complete(kind: type[Record], values: Mapping[str, Any]) -> Record:
             tensors[name] = Table.from_pairs(given, name=name)
         elif given is not None:
             tensors[name] = torch.as_tensor(given, dtype=torch.float64)
+            if tensors[name].dim() > 0:
+                raise ValueError(
+                    f"{kind.__name__}: {name} has shape {list(tensors[name].shape)}; a season has one number: give one "
+                    "season for every simulation"
+                )
         else:
             raise ValueError(f"{kind.__name__} needs {name} ({q.symbol}) [{q.unit}]: {q.doc}")
     return kind(**tensors)
@@ -322,7 +326,7 @@ class Forcing:
         self.table = torch.tensor(np.stack(rows), dtype=self.dtype, device=self.device)
         base = [places[id(s.station)] + (s.start - s.station.first).days for s in seasons]
         time = [float(s.start.timetuple().tm_yday) for s in seasons]
-        sown = [0.0 if s.sowing is None else float((s.sowing - s.start).days) for s in seasons]
+        sown = [float(((s.sowing or s.emergence or s.start) - s.start).days) for s in seasons]
         # One calendar for all: the day is a view, not a gather.
         self.shared = len(set(base)) == 1
         self.base_number = base[0]
@@ -355,6 +359,12 @@ class Forcing:
         for kind, amounts in given.items():
             self._listened(model, kind, "events: ")
             if isinstance(amounts, Table):
+                self._listened(model, kind, "events: ", by_stage=True)
+                if not is_wrapped(amounts.x) and float(amounts.x.min()) <= 0:
+                    raise ValueError(
+                        f"events: {kind} at stage {float(amounts.x.min()):g}; a stage must be above 0, and an "
+                        "application at the start is one by date"
+                    )
                 if kind in self.by_stage:
                     raise ValueError(f"events: {kind} by stage is given here and in the season; give it once")
                 self.by_stage[kind] = amounts
@@ -378,7 +388,7 @@ class Forcing:
             column = []
             for season in seasons:
                 if kind in season.by_stage:
-                    self._listened(model, kind, f"{_label(season)}: ")
+                    self._listened(model, kind, f"{_label(season)}: ", by_stage=True)
                 points = sorted(season.by_stage.get(kind, ()))
                 beyond = max([stage for stage, _ in points], default=0.0) + _NEVER_REACHED
                 column.append(Table.from_pairs([*points, (beyond, 0.0), (beyond + 1.0, 0.0)], name=kind))
@@ -387,14 +397,19 @@ class Forcing:
         return tables
 
     @staticmethod
-    def _listened(model: Model, kind: str, where: str) -> None:
+    def _listened(model: Model, kind: str, where: str, by_stage: bool = False) -> None:
+        if by_stage and kind in model.listens and kind not in model.listens_by_stage:
+            known = ", ".join(sorted(model.listens_by_stage)) or "nothing"
+            raise ValueError(
+                f"{where}{model!r} does not act on {kind!r} by stage; it acts by stage on {known}: give dates instead"
+            )
         if kind in model.listens:
             return
         known = ", ".join(sorted(model.listens)) or "no events"
         others = " or ".join(model.listeners(kind))
+        remedy = f"use {others}, or leave {kind} out" if others else f"leave {kind} out, or choose a model that does"
         raise ValueError(
-            f"{where}{model!r} does not act on {kind!r}{nearest(kind, model.listens)}; it acts on {known}"
-            + (f": use {others}, or leave {kind} out" if others else "")
+            f"{where}{model!r} does not act on {kind!r}{nearest(kind, model.listens)}; it acts on {known}: {remedy}"
         )
 
     def block(self, start: int, days: int) -> list[Day]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ from torchcrop.simulation.engine import transforms
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from torchcrop.simulation.explain import Explanation
+
 __all__ = ["Final", "Run", "compare", "open_run"]
 
 REACHED = 0.999
@@ -37,22 +39,26 @@ class Final(Mapping[str, Tensor]):
     """Last states of all simulations, ``[B]`` each, by readable name or symbol."""
 
     def __init__(self, record: Record) -> None:
-        self._record = record
+        self.record = record
 
     def __getitem__(self, name: str) -> Tensor:
-        for known, quantity in self._record.quantities().items():
+        value = getattr(self.record, self.readable(name))
+        assert isinstance(value, Tensor)
+        return value
+
+    def readable(self, name: str) -> str:
+        """Give the readable name of a state, from it or its symbol; KeyError names the nearest."""
+        for known, quantity in self.record.quantities().items():
             if name.lower() in quantity.spellings():
-                value = getattr(self._record, known)
-                assert isinstance(value, Tensor)
-                return value
-        spellings = [s for q in self._record.quantities().values() for s in q.spellings()]
+                return known
+        spellings = [s for q in self.record.quantities().values() for s in q.spellings()]
         raise KeyError(f"no state {name!r}{nearest(name, spellings)}")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._record.quantities())
+        return iter(self.record.quantities())
 
     def __len__(self) -> int:
-        return len(self._record.quantities())
+        return len(self.record.quantities())
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +94,9 @@ class Run:
         What ran.
     observables : sequence of str
         Observables that were asked for; they follow from daily values.
+    again : callable
+        ``again(**changes)`` repeats the simulation with some arguments of `simulate` changed:
+        ``run.again(switches=tc.Smooth())``.
     """
 
     model: Model
@@ -100,6 +109,7 @@ class Run:
     dates: Mapping[str, Tensor]
     rows: Tensor
     labels: Sequence[Mapping[str, str]]
+    again: Callable[..., Run]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     backend: str = "eager"
     observables: Sequence[str] = ()
@@ -233,6 +243,45 @@ class Run:
                 data[name] = data[name].astype(str)
         data.to_netcdf(path, engine="h5netcdf")
         return path
+
+    def explain(
+        self,
+        output: str = "storage_organs",
+        stresses: Sequence[str] | None = None,
+        tolerance: float = 0.02,
+        most: int = 64,
+    ) -> Explanation:
+        """Say how much of a final state each stress cost.
+
+        Three answers, each checked against re-simulation: by production level (what water, then nitrogen, then
+        phosphorus and potassium take away); by taking away one stress alone; and by gradient: the derivative of the
+        output to the share of each stress that is taken away, integrated from the run as it is to the run without any
+        stress. The last one divides the whole loss among stresses that act together.
+
+        Parameters
+        ----------
+        output : str
+            Final state to explain, by name or symbol.
+        stresses : sequence of str, optional
+            Stresses among the model's own, `Model.stresses`; default all.
+        tolerance : float
+            Share of the whole gain that the attribution by gradient may miss; the result says what it misses.
+        most : int
+            Largest number of gradients computed for it.
+
+        Returns
+        -------
+        Explanation
+
+        Notes
+        -----
+        Levels are re-simulated with the run's own switches. Everything else needs derivatives and uses the run's
+        `Smooth`, or its default for a run with other switches. Integrated gradients: Sundararajan, Taly & Yan 2017,
+        Axiomatic attribution for deep networks.
+        """
+        from torchcrop.simulation.explain import explain  # it re-simulates, so it stands above this file
+
+        return explain(self, output, stresses, tolerance, most)
 
     def plot(self, variables: Sequence[str] | None = None, **options: Any) -> Figure:
         """Draw daily values over time; see `torchcrop.plotting.plot_run`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -24,7 +25,7 @@ from torchcrop.simulation.engine import Recording, integrate
 from torchcrop.simulation.run import REDUCTION, Final, Run, check_reach, event_dates, find_output, provenance
 from torchcrop.simulation.seasons import Season
 
-__all__ = ["simulate"]
+__all__ = ["Trials", "as_seasons", "simulate"]
 
 
 @runtime_checkable
@@ -118,6 +119,23 @@ def simulate(
     The batch has as many simulations as there are seasons, or, for one season, as the batched values say;
     both must agree or be 1. Works under `torch.func.vmap`, `jvp` and `vjp`.
     """
+    given = {
+        "model": model,
+        "crop": crop,
+        "experiment": experiment,
+        "weather": weather,
+        "management": management,
+        "soil": soil,
+        "site": site,
+        "switches": switches,
+        "outputs": outputs,
+        "scenario": scenario,
+        "events": events,
+        "initial": initial,
+        "checkpoint": checkpoint,
+        "dtype": dtype,
+        "device": device,
+    }
     if not isinstance(model, Model):
         raise TypeError(f"model is {model!r}; expected a model value such as Lintul5(level='water')")
     switches = Hard() if switches is None else switches
@@ -157,6 +175,7 @@ def simulate(
         dates=event_dates(model, final, result.shares, switches),
         rows=result.rows,
         labels=[season.labels for season in seasons],
+        again=partial(_again, given),
         attributes={
             "model": repr(model),
             "switches": repr(switches),
@@ -167,6 +186,14 @@ def simulate(
         backend="eager",
         observables=tuple(observables),
     )
+
+
+def _again(given: Mapping[str, Any], **changes: Any) -> Run:
+    """Simulate with some arguments changed; a function of the module, so that a run can be pickled."""
+    unknown = [name for name in changes if name not in given]
+    if unknown:
+        raise TypeError(f"simulate has no argument {unknown[0]!r}{nearest(unknown[0], given)}")
+    return simulate(**{**given, **changes})
 
 
 def _seasons(experiment: Any, weather: Any, management: Any) -> list[Season]:
@@ -180,15 +207,23 @@ def _seasons(experiment: Any, weather: Any, management: Any) -> list[Season]:
     elif management is not None:
         raise TypeError("an experiment has its own management: change the experiment, or give weather and management")
     else:
-        several = experiment if isinstance(experiment, list | tuple) else [experiment]
-        found = []
-        for one in several:
-            if isinstance(one, Season):
-                found.append(one)
-            elif isinstance(one, HasSeasons):
-                found.extend(one.seasons())
-            else:
-                raise TypeError(f"{one!r} is neither an experiment nor a season")
+        return as_seasons(experiment)
+    if not found:
+        raise ValueError("there is no season to simulate")
+    return found
+
+
+def as_seasons(trials: Any) -> list[Season]:
+    """Give the seasons of experiments, of a list of them, or of a list of seasons."""
+    several = trials if isinstance(trials, list | tuple) else [trials]
+    found: list[Season] = []
+    for one in several:
+        if isinstance(one, Season):
+            found.append(one)
+        elif isinstance(one, HasSeasons):
+            found.extend(one.seasons())
+        else:
+            raise TypeError(f"{one!r} is neither an experiment nor a season")
     if not found:
         raise ValueError("there is no season to simulate")
     return found
