@@ -71,7 +71,7 @@ def presets(trial: Trial) -> Point:
 
 def has_nutrients(trial: Trial) -> bool:
     """Whether nutrients limit a trial's crop."""
-    return bool(getattr(trial.model, "limiting", 0))
+    return "nitrogen" in trial.model.listens
 
 
 def outputs_of(trial: Trial) -> tuple[str, ...]:

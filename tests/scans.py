@@ -14,6 +14,7 @@ from torchcrop.functions.smoothing import smooth_step, soft_clamp, soft_if, soft
 from torchcrop.functions.switches import Hard, Number, Smooth, Switches
 from torchcrop.functions.tables import Table, afgen
 from torchcrop.models.lintul2 import Lintul2Crop
+from torchcrop.models.lintul3 import Lintul3Crop
 from torchcrop.models.lintul5 import Lintul5Crop
 from torchcrop.simulation.simulate import simulate
 
@@ -68,9 +69,13 @@ def phases(trial: Trial, seed: int = 0) -> dict[str, Tensor]:
         drawn["tsum_emergence"] = crop.tsum_emergence + days()
         drawn["juvenile_stage"] = crop.juvenile_stage + days() / crop.tsum_anthesis
         drawn["ageing_stage"] = crop.ageing_stage + days() / crop.tsum_maturity
+    elif isinstance(crop, Lintul3Crop):
+        drawn["ageing_tsum"] = crop.ageing_tsum + days()
+        for stage in ("juvenile_stage", "translocation_stage", "uptake_end_stage", "root_death_stage"):
+            drawn[stage] = getattr(crop, stage) + days() / crop.tsum_anthesis
     else:
         drawn["juvenile_tsum"] = crop.juvenile_tsum + days()
-    if isinstance(crop, Lintul2Crop):
+    if isinstance(crop, Lintul2Crop | Lintul3Crop):
         drawn["maximum_root_depth"] = crop.maximum_root_depth + crop.root_growth * days() / DAY
     return drawn
 

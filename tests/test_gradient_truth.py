@@ -32,12 +32,22 @@ def _zeros(*ordinates: int) -> set[str]:
     return {f"FOTB[{i}]" for i in ordinates}
 
 
+# LINTUL3 has no storage organs at first, and none grow before anthesis.
+EMPTY_GRAIN = {"WSOI", *(f"FSOTB[{i}]" for i in range(5))}
+
 TIES: dict[str, dict[str, set[str]]] = {
     "barley-1998-clay": {AT_CAPACITY: {"SMFC", "SMI", "SMLOWI"}},
     "maize-1989": {AT_CAPACITY: {"RDI", "SMLOWI"}},
     "maize-1989-failed": {AT_CAPACITY: {"RDI", "SMLOWI"}},
     "sugar-beet-1995": {HARD_RAIN: {"RUNFR"}},
     "potato-1992": {TWO_FORMULAS: {"DEPNR"}},
+    "lintul3-1987": {NO_GRAIN: EMPTY_GRAIN},
+    "lintul3-1987-dry": {NO_GRAIN: EMPTY_GRAIN},
+    "lintul3-1995": {NO_GRAIN: EMPTY_GRAIN},
+    "lintul3-pcse-1992": {NO_GRAIN: EMPTY_GRAIN},
+    "lintul3-pcse-1985": {NO_GRAIN: EMPTY_GRAIN},
+    "lintul3-1976": {NO_GRAIN: EMPTY_GRAIN},
+    "lintul3-pcse-1988": {NO_GRAIN: EMPTY_GRAIN, NO_STEM: {"WSTI", "FSTTB[0]", "FSTTB[1]"}},
     "wheat-1969-nitrogen": {NO_GRAIN: _zeros(0, 1)},
     "potato-1992-nitrogen": {TWO_FORMULAS: {"DEPNR"}, NO_GRAIN: _zeros(0, 1)},
     "sunflower-1983-npk": {NO_GRAIN: _zeros(0, 1, 2, 3)},
@@ -72,6 +82,9 @@ STRUCTURAL = {
     "LINTUL1": {"FRTTB", "FSTTB"} | NO_SITE,
     # The fraction to roots does: drought raises it at the expense of the others.
     "LINTUL2": {"FSTTB"} | NO_SITE,
+    # LINTUL3: its clock runs above TBASE, and the evaporative demand knows no altitude.
+    "fst": {"DTSMTB", "ALT", "CO2"},
+    "pcse": {"CO2"},
     "potential": WITHOUT_NUTRIENTS,
     "water": WITHOUT_NUTRIENTS,
     # Uptake of P and K is not limited.
@@ -84,7 +97,7 @@ STRUCTURAL = {
 def structural(name: str) -> set[str]:
     """What has no effect in a trial by the equations, or by a rule of irrigation that never irrigates."""
     model = trial(name).model
-    zeros = STRUCTURAL[getattr(model, "level", model.name)]
+    zeros = STRUCTURAL[getattr(model, "level", getattr(model, "variant", model.name))]
     if model.name == "LINTUL1" or "irrigation_trigger" in trial(name).season.management:
         return zeros
     return zeros | RULE

@@ -63,6 +63,8 @@ class Reader(ast.NodeVisitor):
             return all(isinstance(other, ast.Constant) and other.value is None for other in node.comparators)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
             return True
+        if isinstance(node, ast.BoolOp):
+            return all(self.plain(value) for value in node.values)
         inner = {n.id for c in ast.walk(node) if isinstance(c, ast.comprehension) for n in _names(c.target)}
         return all(n.id in inner or any(n.id in scope for scope in self.scopes) for n in _names(node))
 

@@ -737,9 +737,8 @@ def test_the_site_file_beside_an_agro_file_says_how_is_irrigated(tmp_path):
     managements = tc.import_management(agro(tmp_path), site, model="lintul3")
     assert [management.irrigation_factor for management in managements] == [1.0, 1.0]
     site.write_text("WMFAC = True\nIRRIGF = True\n")
-    (problem,) = problems_of(tc.import_management, agro(tmp_path), site, model="lintul3")
-    assert problem.startswith("WMFAC is 1: Management has no flooding; leave it out with ignore=['WMFAC']")
-    assert len(tc.import_management(agro(tmp_path), site, model="lintul3", ignore=["WMFAC"])) == 2
+    managements = tc.import_management(agro(tmp_path), site, model="lintul3")
+    assert [management.flooded for management in managements] == [True, True]
 
 
 def test_fertiliser_in_the_units_of_wofost(tmp_path):

@@ -48,10 +48,11 @@ def _prolonged(season: Season) -> Season:
     return replace(season, end=min(last, season.start + timedelta(days=_LONGEST - 1)))
 
 
-def _reference(folder: str, level: str | None = None) -> Trial:
+def _reference(folder: str, level: str | None = None, **changes: float) -> Trial:
+    """A reference case; `changes` of its crop by symbol."""
     assert SHARED is not None
     case = load_case(SHARED / "reference" / folder, level)
-    return Trial(case.model, case.crop, _prolonged(case.season))
+    return Trial(case.model, case.crop.with_values(**changes), _prolonged(case.season))
 
 
 def _pcse_weather() -> Path | None:
@@ -120,6 +121,11 @@ _REFERENCE: dict[str, tuple[str, str | None]] = {
     "lintul2-1971": ("lintul2_fst_wag1971_irrigated", None),
     "lintul2-1999": ("lintul2_fst_wag1999_rainfed", None),
     "lintul2-2018": ("lintul2_fst_wag2018_irrigated", None),
+    "lintul3-1987": ("lintul3_fst_wag1987", None),
+    "lintul3-1987-dry": ("lintul3_oracle_wag1987_rerun2", None),
+    "lintul3-1995": ("lintul3_oracle_wag1995_lowN", None),
+    "lintul3-pcse-1992": ("pcse_lintul3_lowN_drought_1992", None),
+    "lintul3-pcse-1985": ("pcse_lintul3_highN_late_1985", None),
     "wheat-1969": ("lintul5_fortran_wagi1_1969", None),
     "wheat-1971": ("lintul5_fortran_wagi1_1971", None),
     "wheat-1969-water": ("lintul5_fortran_wagn3_1969", "water"),
@@ -137,10 +143,34 @@ _REFERENCE: dict[str, tuple[str, str | None]] = {
     "faba-bean-1998-npk": ("lintul5_oracle_fababean_npk_1998", None),
     "sunflower-1983-npk": ("lintul5_oracle_sunflower_npk_1983", None),
 }
+# The weather of these cases ends on the day of maturity: ripe sooner [degC d].
+_RIPE = {"lintul3-pcse-1992": 900.0, "lintul3-pcse-1985": 770.0}
 _FROM_PCSE: dict[str, Callable[[], Trial]] = {
     "lintul1-1984": partial(_at_wageningen, 1984, tc.Lintul1(), "spring_wheat", emergence=(3, 1)),
     "lintul2-1976": partial(_at_wageningen, 1976, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
     "lintul2-1994": partial(_at_wageningen, 1994, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
+    "lintul3-1976": partial(
+        _at_wageningen,
+        1976,
+        tc.Lintul3(),
+        "spring_wheat_lintul3",
+        "lintul3_wageningen",
+        applied={"nitrogen": [(10, 8.0), (40, 5.0)]},
+        start=(1, 1),
+        emergence=(3, 25),
+    ),
+    "lintul3-pcse-1988": partial(
+        _at_wageningen,
+        1988,
+        tc.Lintul3(variant="pcse"),
+        "spring_wheat_lintul3",
+        "lintul3_wageningen",
+        supply={"RTMIN": 0.04},
+        applied={"nitrogen": [(15, 2.0)]},
+        rule={"irrigation_factor": 1.0},
+        start=(1, 1),
+        emergence=(3, 28),
+    ),
     "wheat-1997": partial(_at_wageningen, 1997, _water, "wheat", "silt_loam", start=(1, 1), emergence=(1, 15)),
     "maize-1989": partial(_at_wageningen, 1989, _water, "maize", "sandy_loam", sowing=(5, 1)),
     "maize-1989-failed": partial(_at_wageningen, 1989, _water, "maize", "loamy_sand", sowing=(5, 1)),
@@ -234,7 +264,7 @@ ALL = REFERENCE + FROM_PCSE + FROM_IOWA
 def trial(name: str) -> Trial:
     """A trial by its name."""
     if name in _REFERENCE:
-        return _reference(*_REFERENCE[name])
+        return _reference(*_REFERENCE[name], **({"TSUMMT": _RIPE[name]} if name in _RIPE else {}))
     return (_FROM_PCSE | _FROM_IOWA)[name]()
 
 

@@ -55,13 +55,9 @@ class DayTables:
 
     def irrigation(self) -> dict[str, Any]:
         """Irrigation that refills every day, and flooding (LINTUL3)."""
-        if self._number("WMFAC", 0):
-            self.problems.append(
-                "WMFAC is 1: Management has no flooding; leave it out with ignore=['WMFAC'] and set flooded in the "
-                "management of the Season"
-            )
-        factor = self._number("IRRIGF", 0)
-        return {"irrigation_factor": float(factor)} if factor else {}
+        factor, flooded = self._number("IRRIGF", 0), self._number("WMFAC", 0)
+        chosen: dict[str, Any] = {"irrigation_factor": float(factor)} if factor else {}
+        return chosen | ({"flooded": True} if flooded else {})
 
     def management(self) -> list[Management]:
         """One season of the tables."""

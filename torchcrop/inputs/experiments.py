@@ -44,6 +44,7 @@ _RECOVERIES = tuple(f"{nutrient}_recovery" for nutrient in NUTRIENTS)
 _CHOICES = (
     "longest",
     "automatic_irrigation",
+    "flooded",
     "irrigation_trigger",
     "irrigation_dose",
     "irrigation_refill",

@@ -98,6 +98,8 @@ class Management:
         Amount of an irrigation that the trigger decides [mm].
     irrigation_refill : float, optional
         Share of the deficit to field capacity that it gives, beside or instead of the dose, above 0 to 1 [-].
+    flooded : bool
+        Flooded rice: irrigation by `irrigation_factor` refills to saturation, and roots do not lack oxygen (LINTUL3).
     irrigation_factor : float
         Share of the deficit to field capacity refilled every day, 0 to 1 [-] (LINTUL2).
 
@@ -142,6 +144,7 @@ class Management:
     phosphorus_by_stage: Staged
     potassium_by_stage: Staged
     automatic_irrigation: bool
+    flooded: bool
     irrigation_trigger: float | None
     irrigation_dose: float | None
     irrigation_refill: float | None
@@ -170,6 +173,7 @@ class Management:
         phosphorus_by_stage: Iterable[tuple[float, float]] = (),
         potassium_by_stage: Iterable[tuple[float, float]] = (),
         automatic_irrigation: bool = False,
+        flooded: bool = False,
         irrigation_trigger: float | None = None,
         irrigation_dose: float | None = None,
         irrigation_refill: float | None = None,
@@ -248,8 +252,9 @@ class Management:
         longest = self.longest
         if longest is not None and (isinstance(longest, bool) or not isinstance(longest, int) or longest < 1):
             problems.append(f"longest is {longest!r}; expected a whole number of days, at least 1")
-        if not isinstance(self.automatic_irrigation, bool):
-            problems.append(f"automatic_irrigation is {self.automatic_irrigation!r}; expected true or false")
+        for name in ("automatic_irrigation", "flooded"):
+            if not isinstance(getattr(self, name), bool):
+                problems.append(f"{name} is {getattr(self, name)!r}; expected true or false")
         if not within(self.irrigation_factor, 0.0, 1.0):
             problems.append(f"irrigation_factor is {self.irrigation_factor!r}; expected a number, 0 to 1")
         return problems + self._trigger()
@@ -328,6 +333,7 @@ class Management:
         """Choices that are made, by the names of the models' management records: others are no model's to know."""
         values: dict[str, Any] = {
             "automatic_irrigation": float(self.automatic_irrigation),
+            "flooded": float(self.flooded),
             "irrigation_factor": float(self.irrigation_factor),
         }
         values |= {name: float(getattr(self, name) or 0.0) for name in _TRIGGERS}

@@ -8,7 +8,7 @@ and nitrogen) and ``npk`` (water and the three nutrients).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from torchcrop.functions.smoothing import exceeds, hard_max, hard_min
-from torchcrop.functions.switches import Switches
+from torchcrop.functions.switches import Number, Switches
 from torchcrop.functions.tables import Table, afgen
 from torchcrop.models.irrigation import irrigation_drivers, triggered
 from torchcrop.models.lintul5_parameters import Lintul5Crop, Lintul5Parameters, Lintul5Soil
@@ -135,6 +135,40 @@ class _Nutrients(NamedTuple):
     organic: Tensor
     mineralisation: Tensor
     fixation: Tensor
+
+
+class _Status(NamedTuple):
+    """Nutrients of the crop at the start of a day, ``[3, B]`` each [g m-2]."""
+
+    nutrients: _Nutrients
+    held: Organs
+    residual: Organs
+    largest: Organs
+    indices: Tensor
+    """Nutrition indices [-]."""
+
+
+class _Life(NamedTuple):
+    """Shares of a day [-]."""
+
+    alive: Tensor
+    living: Tensor
+    """Emerged and alive."""
+    satisfied: Tensor
+    """Beyond the end of uptake."""
+    filling: Tensor
+    """Beyond the start of translocation."""
+    moist: Tensor
+    """In soil wet enough for uptake."""
+
+
+class _Stage(NamedTuple):
+    """Development stage at the start of a day, its increments today and yesterday, and its progress on a warm day."""
+
+    stage: Tensor
+    now: Tensor
+    before: Tensor
+    scale: Number
 
 
 def _side_by_side(crop: Lintul5Crop, soil: Lintul5Soil, like: Tensor) -> Tensor:
@@ -577,31 +611,13 @@ class Lintul5(Model):
         # Nutrients: what the crop holds against what it needs
         nutrition = drivers.unstressed
         nitrogen_index = nutrition_index = torch.ones_like(emerged)
-        if self.with_nutrients:
-            nutrients = _Nutrients(*drivers.nutrients.unbind(-3))
-            maximum_leaves = torch.stack(torch.broadcast_tensors(*most))
-            held = Organs(*(_abreast(state, organ) for organ in ("leaf", "stem", "root")))
-            residual = Organs(
-                nutrients.residual_leaves * state.leaves,
-                nutrients.residual_stems * state.stems,
-                nutrients.residual_roots * state.roots,
-            )
-            largest = Organs(
-                maximum_leaves * state.leaves,
-                maximum_leaves * nutrients.stems_to_leaves * state.stems,
-                maximum_leaves * nutrients.roots_to_leaves * state.roots,
-            )
-            indices = exceeds(emerged) * crop_nutrients.nutrition_index(
-                switches,
-                held.leaves + held.stems,
-                residual.leaves + residual.stems,
-                nutrients.optimal_share * (largest.leaves + largest.stems),
-            )
-        if self.limiting:
+        status = self._nutrient_status(state, drivers, most, emerged, switches) if self.with_nutrients else None
+        if status is not None and self.limiting:
             # The smallest rests at 1, written so that a rounded kink is exact at rest. P and K count at the level of
             # nitrogen too: their uptake is not limited there, but lags behind growth by a day.
             nitrogen, phosphorus, potassium = (
-                1 - self.relieved(nutrient, index) for nutrient, index in zip(NUTRIENTS, indices.unbind(0), strict=True)
+                1 - self.relieved(nutrient, index)
+                for nutrient, index in zip(NUTRIENTS, status.indices.unbind(0), strict=True)
             )
             nitrogen_index = 1 - nitrogen
             nutrition_index = 1 - switches.max(switches.max(nitrogen, phosphorus), potassium)
@@ -649,44 +665,6 @@ class Lintul5(Model):
         moist = switches.step(ratio - _DRY_RATIO, _DRY_RATIO)
         deepest = switches.min(soil.maximum_root_depth, crop.maximum_root_depth)
         root_growth = living * switches.min(crop.root_growth * moist, deepest - state.root_depth)
-
-        # Nutrient balances
-        if self.with_nutrients:
-            satisfied, filling = nutrient_shares
-            taking = living * (1 - satisfied) * moist
-            lacking = crop_nutrients.demand(switches, largest, held)
-            demanded = (1 - nutrients.fixation) * lacking.total
-            mineral, organic = _abreast(state, "mineral"), _abreast(state, "organic")
-            n = self.limiting
-            uptake = torch.cat(
-                [soil_nutrients.uptake(switches, demanded[:n], mineral[:n], taking), demanded[n:] * taking]
-            )
-            fixed = soil_nutrients.fixed(switches, uptake, nutrients.fixation)
-            gained_by = crop_nutrients.shared(uptake + fixed, lacking, lacking.total)
-            moved_from = crop_nutrients.to_storage(
-                switches,
-                living
-                * switches.positive(nutrients.maximum_storage * state.storage_organs - _abreast(state, "storage")),
-                crop_nutrients.translocatable(switches, held, residual, crop.root_translocation),
-                nutrients.translocation_time,
-                living * filling,
-            )
-            lost = Organs(
-                nutrients.residual_leaves * leaf_death,
-                nutrients.residual_stems * stem_death,
-                nutrients.residual_roots * root_death,
-            )
-            mineralised = living * soil_nutrients.mineralised(
-                switches, organic, nutrients.organic, nutrients.mineralisation, taking
-            )
-            applied = torch.stack(
-                [
-                    _full(getattr(day, kind), emerged)
-                    + applications.at_stage(switches, day.by_stage, kind, stage, dstage, stage_before, warm_stage)
-                    for kind in NUTRIENTS
-                ]
-            )
-            supply = alive * applied * drivers.recovery
 
         transpiration, evaporation = alive * transpiration, alive * evaporation
         drainage, irrigation = alive * flows.drainage, alive * irrigation
@@ -769,34 +747,119 @@ class Lintul5(Model):
             "anthesis": anthesis,
             "maturity": maturity,
         }
-        if not self.with_nutrients:
+        if status is None:
             return Lintul5State(**rates_of), Lintul5Outputs(**outputs_of)
+        balances, reported = self._nutrient_balances(
+            status,
+            state,
+            day,
+            crop,
+            _Life(alive, living, nutrient_shares[0], nutrient_shares[1], moist),
+            Organs(leaf_death, stem_death, root_death),
+            _Stage(stage, dstage, stage_before, warm_stage),
+            switches,
+        )
+        return (
+            Lintul5NutrientState(**rates_of, **balances),
+            Lintul5NutrientOutputs(**outputs_of, **reported, nutrition_index=nutrition_index),
+        )
+
+    def _nutrient_status(
+        self,
+        state: Any,
+        drivers: Lintul5NutrientDrivers,
+        most: Sequence[Tensor],
+        emerged: Tensor,
+        switches: Switches,
+    ) -> _Status:
+        """What the crop holds of each nutrient against what it needs; `most`: largest concentrations of leaves."""
+        nutrients = _Nutrients(*drivers.nutrients.unbind(-3))
+        maximum_leaves = torch.stack(torch.broadcast_tensors(*most))
+        held = Organs(*(_abreast(state, organ) for organ in ("leaf", "stem", "root")))
+        residual = Organs(
+            nutrients.residual_leaves * state.leaves,
+            nutrients.residual_stems * state.stems,
+            nutrients.residual_roots * state.roots,
+        )
+        largest = Organs(
+            maximum_leaves * state.leaves,
+            maximum_leaves * nutrients.stems_to_leaves * state.stems,
+            maximum_leaves * nutrients.roots_to_leaves * state.roots,
+        )
+        # 0 before emergence. Not multiplied by its share of the day: the crop would be starved on the day it emerges.
+        indices = exceeds(emerged) * crop_nutrients.nutrition_index(
+            switches,
+            held.leaves + held.stems,
+            residual.leaves + residual.stems,
+            nutrients.optimal_share * (largest.leaves + largest.stems),
+        )
+        return _Status(nutrients, held, residual, largest, indices)
+
+    def _nutrient_balances(
+        self,
+        status: _Status,
+        state: Any,
+        day: Day,
+        crop: Lintul5Crop,
+        life: _Life,
+        deaths: Organs,
+        staged: _Stage,
+        switches: Switches,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Changes of the nutrient states, and outputs of the day, by name; `deaths`: dying matter [g m-2 d-1]."""
+        nutrients, held = status.nutrients, status.held
+        taking = life.living * (1 - life.satisfied) * life.moist
+        lacking = crop_nutrients.demand(switches, status.largest, held)
+        demanded = (1 - nutrients.fixation) * lacking.total
+        mineral, organic, stored = (_abreast(state, what) for what in ("mineral", "organic", "storage"))
+        n = self.limiting
+        uptake = torch.cat([soil_nutrients.uptake(switches, demanded[:n], mineral[:n], taking), demanded[n:] * taking])
+        fixed = soil_nutrients.fixed(switches, uptake, nutrients.fixation)
+        gained = crop_nutrients.shared(uptake + fixed, lacking, lacking.total)
+        moved = crop_nutrients.to_storage(
+            switches,
+            switches.positive(nutrients.maximum_storage * state.storage_organs - stored),
+            crop_nutrients.translocatable(switches, held, status.residual, crop.root_translocation),
+            nutrients.translocation_time,
+            life.living * life.filling,
+        )
+        lost = Organs(
+            nutrients.residual_leaves * deaths.leaves,
+            nutrients.residual_stems * deaths.stems,
+            nutrients.residual_roots * deaths.roots,
+        )
+        mineralised = life.living * soil_nutrients.mineralised(
+            switches, organic, nutrients.organic, nutrients.mineralisation, taking
+        )
+        applied = torch.stack(
+            [
+                _full(getattr(day, kind), life.living) + applications.at_stage(switches, day.by_stage, kind, *staged)
+                for kind in NUTRIENTS
+            ]
+        )
+        supply = life.alive * applied * day.drivers.recovery
+        unlimited = torch.ones_like(status.indices[n:])
         balances = {
-            "leaf_{}": gained_by.leaves - moved_from.leaves - lost.leaves,
-            "stem_{}": gained_by.stems - moved_from.stems - lost.stems,
-            "root_{}": gained_by.roots - moved_from.roots - lost.roots,
-            "storage_{}": moved_from.total,
+            "leaf_{}": gained.leaves - moved.leaves - lost.leaves,
+            "stem_{}": gained.stems - moved.stems - lost.stems,
+            "root_{}": gained.roots - moved.roots - lost.roots,
+            "storage_{}": moved.total,
             "lost_{}": lost.total,
             "total_{}_uptake": uptake,
             "total_{}_supply": supply,
             "mineral_{}": supply - uptake + mineralised,
             "organic_{}": -mineralised,
         }
-        shown = indices if self.limiting else torch.ones_like(indices)
         reported = {
-            "{}_index": torch.cat([shown[: self.limiting], torch.ones_like(shown[self.limiting :])]),
-            "crop_{}": held.total + _abreast(state, "storage"),
+            # Where the level does not limit it, a nutrient is shown as sufficient: the original's.
+            "{}_index": torch.cat([status.indices[:n], unlimited]),
+            "crop_{}": held.total + stored,
             "{}_uptake": uptake,
             "{}_demand": lacking.total,
         }
         return (
-            Lintul5NutrientState(**rates_of, **_by_nutrient(balances), total_fixed_nitrogen=fixed[0]),
-            Lintul5NutrientOutputs(
-                **outputs_of,
-                **_by_nutrient(reported),
-                nutrition_index=nutrition_index,
-                fixation=fixed[0],
-            ),
+            _by_nutrient(balances) | {"total_fixed_nitrogen": fixed[0]},
+            _by_nutrient(reported) | {"fixation": fixed[0]},
         )
 
     def finished(self, state: Lintul5State, params: Lintul5Parameters, switches: Switches) -> Tensor:

@@ -360,9 +360,9 @@ class Forcing:
             self._listened(model, kind, "events: ")
             if isinstance(amounts, Table):
                 self._listened(model, kind, "events: ", by_stage=True)
-                if not is_wrapped(amounts.x) and float(amounts.x.min()) <= 0:
+                if not is_wrapped(amounts.x) and float(amounts.x.detach().min()) <= 0:
                     raise ValueError(
-                        f"events: {kind} at stage {float(amounts.x.min()):g}; a stage must be above 0, and an "
+                        f"events: {kind} at stage {float(amounts.x.detach().min()):g}; a stage must be above 0, and an "
                         "application at the start is one by date"
                     )
                 if kind in self.by_stage:
