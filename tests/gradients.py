@@ -70,7 +70,7 @@ def presets(trial: Trial) -> Point:
 
 
 def has_nutrients(trial: Trial) -> bool:
-    """Whether nutrients limit a trial's crop."""
+    """Whether a trial's crop takes up nitrogen."""
     return "nitrogen" in trial.model.listens
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -78,6 +78,17 @@ def phases(trial: Trial, seed: int = 0) -> dict[str, Tensor]:
     if isinstance(crop, Lintul2Crop | Lintul3Crop):
         drawn["maximum_root_depth"] = crop.maximum_root_depth + crop.root_growth * days() / DAY
     return drawn
+
+
+def calmed(trial: Trial, days: int) -> Trial:
+    """A trial in weather of which temperature and radiation are running means over an odd number of days."""
+    place = trial.season.station
+    kernel = np.full(days, 1 / days)
+    means = {
+        name: np.convolve(np.pad(place.values[name], days // 2, mode="edge"), kernel, mode="valid")
+        for name in ("tmin", "tmax", "srad")
+    }
+    return replace(trial, season=replace(trial.season, station=replace(place, values={**place.values, **means})))
 
 
 # --- measures of a scan ---------------------------------------------------------------------------------

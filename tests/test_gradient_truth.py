@@ -7,17 +7,30 @@ itself. At the presets and at three random points within 2 % of them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 
 import torchcrop as tc
-from tests.gradients import STEPS, Matrix, continuous, derivatives, drawn, entries, hessian_agreement, matrix, presets
+from tests.gradients import (
+    STEPS,
+    TOLERANCE,
+    Matrix,
+    continuous,
+    derivatives,
+    drawn,
+    entries,
+    hessian_agreement,
+    matrix,
+    presets,
+)
 from tests.scans import axis
 from tests.trials import ALL, trial, trials
+from torchcrop.functions.tables import Table
 
-FAST = ("lintul1-1971", "lintul2-1999", "maize-iowa-2012")
+FAST = ("lintul1-1971", "lintul2-1999", "lintul3-1995", "maize-iowa-2012")
 LARGE_STEP = 1e-2
 
 AT_CAPACITY = "the soil starts at field capacity exactly: more water drains, less does not"
@@ -32,7 +45,8 @@ def _zeros(*ordinates: int) -> set[str]:
     return {f"FOTB[{i}]" for i in ordinates}
 
 
-# LINTUL3 has no storage organs at first, and none grow before anthesis.
+# LINTUL3 starts without stems and storage organs, and forms none of the latter before anthesis.
+EMPTY_STEM = {"WSTI", "FSTTB[0]", "FSTTB[1]"}
 EMPTY_GRAIN = {"WSOI", *(f"FSOTB[{i}]" for i in range(5))}
 
 TIES: dict[str, dict[str, set[str]]] = {
@@ -44,10 +58,10 @@ TIES: dict[str, dict[str, set[str]]] = {
     "lintul3-1987": {NO_GRAIN: EMPTY_GRAIN},
     "lintul3-1987-dry": {NO_GRAIN: EMPTY_GRAIN},
     "lintul3-1995": {NO_GRAIN: EMPTY_GRAIN},
-    "lintul3-pcse-1992": {NO_GRAIN: EMPTY_GRAIN},
+    "lintul3-pcse-1992": {NO_GRAIN: EMPTY_GRAIN, NO_STEM: EMPTY_STEM},
     "lintul3-pcse-1985": {NO_GRAIN: EMPTY_GRAIN},
     "lintul3-1976": {NO_GRAIN: EMPTY_GRAIN},
-    "lintul3-pcse-1988": {NO_GRAIN: EMPTY_GRAIN, NO_STEM: {"WSTI", "FSTTB[0]", "FSTTB[1]"}},
+    "lintul3-pcse-1988": {NO_GRAIN: EMPTY_GRAIN, NO_STEM: EMPTY_STEM},
     "wheat-1969-nitrogen": {NO_GRAIN: _zeros(0, 1)},
     "potato-1992-nitrogen": {TWO_FORMULAS: {"DEPNR"}, NO_GRAIN: _zeros(0, 1)},
     "sunflower-1983-npk": {NO_GRAIN: _zeros(0, 1, 2, 3)},
@@ -111,6 +125,8 @@ UNSTRESSED |= {"RUNFR", "SMDRY", "SMFC", "SMI", "SMLOWI", "SMW"}
 NEVER_WET = {"DRATE", "WCST", "WCWET"}
 # The canopy never shades itself.
 UNSHADED = {"LAICR", "RDRSHM"}
+# The evaporative demand is read from a file.
+REPLAYED = {"ALT", "LAT"}
 
 
 def _ample(nutrient: str) -> set[str]:
@@ -123,6 +139,12 @@ def _idle(nutrient: str) -> set[str]:
     return _of(nutrient) - _ample(nutrient)
 
 
+# LINTUL3. NFRSTI: no stem at the start. DVSNT: no storage organ to supply at that stage yet. LAT: PHOTTB is flat.
+LINTUL3 = {"DRATE", "DVSNT", "LAIJ", "NFRSTI", "WCAD", "WCI", "WCST", "WCWET"}
+IRRIGATED = {"IRRIGF", "ROOTDI", "ROOTDM", "RRDMAX", "TRANCO", "WCFC", "WCSUBS", "WCWP"}
+DEATH_OF_ROOTS = {"DVSDR", "RDRRT"}
+FED = DEATH_OF_ROOTS | {"NLAI", "NPART", "NRFTAB", "RNFRT", "RTMIN"}
+
 # LAIJ: a temperature sum or a stage ends the juvenile phase first. LAICR, RDRSHM: the canopy never shades itself.
 # TEFFMX: no day before emergence is so warm. DOYEM: no day after emergence is warm enough to develop.
 SITUATION = {
@@ -133,6 +155,13 @@ SITUATION = {
     "lintul2-2018": NEVER_WET | {"FRTTB", "LAIJ", "ROOTDI", "ROOTDM", "RRDMAX", "TRANCO", "WCAD", "WCWP"},
     "lintul2-1976": NEVER_WET | {"LAIJ"},
     "lintul2-1994": NEVER_WET | {"LAIJ"},
+    "lintul3-1987": LINTUL3 | IRRIGATED | FED | {"LAT"},
+    "lintul3-1987-dry": LINTUL3 | DEATH_OF_ROOTS | {"LAT", "NLAI", "NPART", "RNFRT", "ROOTDM", "TRANCO"},
+    "lintul3-1995": LINTUL3 | IRRIGATED | {"LAT", "NLAI"},
+    "lintul3-pcse-1992": LINTUL3 | UNSHADED | REPLAYED,
+    "lintul3-pcse-1985": LINTUL3 | IRRIGATED | FED | REPLAYED,
+    "lintul3-1976": LINTUL3 | FED | {"FNTRT", "FRNX", "LAT", "NLUE", "NMAXSO", "NSLA", "RDRNS", "RNFST", "TCNT"},
+    "lintul3-pcse-1988": LINTUL3 | IRRIGATED | UNSHADED | {"NLAI"},
     "wheat-1969": UNSTRESSED | BY_DATE | INSENSITIVE | {"IDEM"},
     "wheat-1971": UNSTRESSED | BY_DATE | INSENSITIVE | {"IDEM"},
     "wheat-1969-water": DRY | BY_DATE | INSENSITIVE | {"IDEM", "RDI", "RDMSO", "RDRL", "RRI", "SMDRY", "SMI", "SMLOWI"},
@@ -387,6 +416,43 @@ def test_hard_switches_hide_what_stages_do(name: str) -> None:
     assert bool((smooth != 0).any(0).all())
 
 
+# --- applications by stage ------------------------------------------------------------------------------
+
+
+def test_derivatives_to_amounts_and_stages_of_fertiliser_are_differences() -> None:
+    """A soil poor enough that maize takes up each dose in full, the later the dose the later."""
+    case = trial("maize-iowa-1996-nitrogen")
+    assert case.season.soil is not None
+    season = replace(case.season, events={}, soil=case.season.soil.with_values(NMINS=2.0))
+
+    def outputs(plan: torch.Tensor) -> torch.Tensor:
+        """Yield, maximum LAI, transpiration and uptake of nitrogen, ``[4, B]``, by three stages and amounts."""
+        run = tc.simulate(
+            case.model,
+            case.crop,
+            season,
+            switches=tc.Smooth(),
+            events={"nitrogen": Table(plan[..., :3], plan[..., 3:])},
+            outputs=["max(lai)"],
+        )
+        final = run.final
+        return torch.stack(
+            [final["wso"], run["max(lai)"], final["total_transpiration"], final["total_nitrogen_uptake"]]
+        )
+
+    plan = torch.tensor([0.25, 0.5, 0.8, 2.0, 2.0, 2.0], dtype=torch.float64)
+    exact = torch.autograd.functional.jacobian(lambda x: outputs(x)[:, 0], plan)
+    steps = 1e-6 * plan
+    with torch.no_grad():
+        values = outputs(torch.cat([plan + steps.diag(), plan - steps.diag()]))
+    numeric = (values[:, :6] - values[:, 6:]) / (2 * steps)
+    torch.testing.assert_close(exact[:3], numeric[:3], rtol=TOLERANCE, atol=0.0)
+    assert bool((exact[:3] != 0).all())
+    recovery = 0.7
+    torch.testing.assert_close(exact[3], torch.tensor([0.0] * 3 + [recovery] * 3, dtype=torch.float64))
+    torch.testing.assert_close(numeric[3], exact[3], rtol=TOLERANCE, atol=1e-8)
+
+
 # --- second derivatives ---------------------------------------------------------------------------------
 
 
@@ -394,7 +460,7 @@ def test_hard_switches_hide_what_stages_do(name: str) -> None:
     ("name", "event"),
     trials(("lintul1-1971", "barley-1976", "maize-iowa-2012"), ("lintul1-1971", "barley-1976"), ("tsum_anthesis",))
     + trials(("lintul1-1971", "lintul2-1971", "wheat-1969", "maize-1995"), (), ("tsum_maturity",))
-    + trials(("wheat-1969-nitrogen", "sunflower-1983-npk"), (), ("tsum_anthesis",))
+    + trials(("lintul3-1995", "wheat-1969-nitrogen", "sunflower-1983-npk"), (), ("tsum_anthesis",))
     + trials(("wheat-1994-npk",), (), ("tsum_maturity",)),
 )
 def test_a_row_of_the_hessian_is_the_difference_of_gradients(name: str, event: str) -> None:

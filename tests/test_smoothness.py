@@ -21,6 +21,7 @@ from tests.scans import (
     Bias,
     Naive,
     at,
+    calmed,
     largest_step,
     phases,
     relative_range,
@@ -35,7 +36,7 @@ from torchcrop.simulation.run import Run
 # This season Hard ends on day 75, by the original's rule for a dead canopy; see the test of it.
 FAILED = "maize-1989-failed"
 LIVING = [name for name in ALL if name != FAILED]
-FAST = ("lintul1-1971", "lintul2-1999", "maize-iowa-2012")
+FAST = ("lintul1-1971", "lintul2-1999", "lintul3-1995", "maize-iowa-2012")
 ANTHESIS, MATURITY = "tsum_anthesis", "tsum_maturity"
 EVENTS = (ANTHESIS, MATURITY)
 
@@ -48,6 +49,8 @@ PHASE = "the place of other thresholds within their day; none is left when they 
 ROOT_STOP = "roots creep on where LINTUL2 stops them: its event moves the state that it is tested on"
 SEEDLING = "roots of a seedling in dry soil: survival turns on the hour of emergence"
 SHORT_PHASE = "TSUM1 is ten days: the yield of Hard moves by 117 % with the place of anthesis within its day"
+# The bias falls from 0.66-1.02 % to 0.35-0.49 % where the tables turn within 0.1 of the stage instead of 0.01.
+STAGE_ONE = "PCSE's stage is 1 exactly on the day of anthesis, where tables turn: a mean over that day reads beyond it"
 SPREAD_DOSE = "a dose is spread over the days about its trigger: half as much again is given, and evaporates"
 BIASED = {
     ("potato-1992", ANTHESIS): PHASE,
@@ -60,6 +63,12 @@ BIASED = {
     ("sugar-beet-1996", MATURITY): SEEDLING,
     ("potato-1992-nitrogen", ANTHESIS): SHORT_PHASE,
     ("potato-1992-nitrogen", MATURITY): SHORT_PHASE,
+    ("lintul3-1987", MATURITY): PHASE,
+    ("lintul3-1987-dry", MATURITY): PHASE,
+    ("lintul3-1976", MATURITY): PHASE,
+    ("lintul3-pcse-1992", ANTHESIS): STAGE_ONE,
+    ("lintul3-pcse-1985", ANTHESIS): STAGE_ONE,
+    ("lintul3-pcse-1988", ANTHESIS): STAGE_ONE,
     ("barley-1985-nitrogen", MATURITY): PHASE,
     ("sugar-beet-1988-nitrogen", MATURITY): PHASE,
     ("soybean-iowa-2002-npk", MATURITY): PHASE,
@@ -68,11 +77,16 @@ BIASED = {
 }
 BIASED_OVER_PHASES = {
     ("lintul2-1976",): ROOT_STOP,
+    ("lintul3-pcse-1992",): STAGE_ONE,
     ("sugar-beet-1996",): SEEDLING,
     ("potato-1992-nitrogen",): SHORT_PHASE,
     ("soybean-iowa-2002-npk",): SPREAD_DOSE,
 }
 COLD = "maturity in November: on a day of 0.3 degC d a threshold moves by many days"
+BUMPY = {
+    (name, ANTHESIS): "bumps of 0.2 % that single days of the weather cause; none is left when 11 days are averaged"
+    for name in ("lintul3-1987", "lintul3-pcse-1985")
+}
 STEEP = {("maize-1989", ANTHESIS): COLD, ("maize-1989", MATURITY): COLD}
 
 
@@ -146,7 +160,7 @@ def test_a_failing_crop_is_given_up_by_hard_alone(name: str) -> None:
 # --- smooth ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "event"), trials(LIVING, FAST, EVENTS))
+@pytest.mark.parametrize(("name", "event"), known(trials(LIVING, FAST, EVENTS), BUMPY))
 def test_a_scan_of_yield_has_no_turning_points_of_its_own(name: str, event: str) -> None:
     values = scanned(name, event, tc.Smooth())["yield"]
     if relative_range(values) <= JUDGED_RANGE:
@@ -154,6 +168,12 @@ def test_a_scan_of_yield_has_no_turning_points_of_its_own(name: str, event: str)
     assert unexplained(values, scanned(name, event, tc.Smooth(1.0))["yield"]) == 0, turns(
         values, PROMINENT * values.mean()
     )
+
+
+@pytest.mark.parametrize("name", trials([name for name, _ in BUMPY]))
+def test_in_calm_weather_no_turning_point_is_left(name: str) -> None:
+    values = scan(calmed(trial(name), days=11), ANTHESIS, tc.Smooth())["yield"]
+    assert turns(values, PROMINENT * values.mean()) == []
 
 
 @pytest.mark.parametrize(("name", "event"), known(trials(LIVING, FAST, EVENTS), STEEP))
@@ -205,12 +225,20 @@ def balances(case: Trial, run: Run) -> list[float]:
     if case.model.name == "LINTUL5":
         organs += ["dead_stems", "dead_roots"]
         stored += ["water_lower"]
+    elif case.model.name == "LINTUL3":
+        organs += ["dead_roots"]
+        given += ["total_explored"]
     else:
         out += ["total_interception"]
         given += ["total_explored"]
     water = 0.0 if case.model.name == "LINTUL1" else gained(*stored, *out) - gained(*given)
     missing = [gained(*organs) - gained("total_growth"), water]
-    if has_nutrients(case):
+    if case.model.name == "LINTUL3":
+        parts = ("leaf", "stem", "root", "storage", "lost_leaf", "lost_root")
+        taken = gained("total_nitrogen_uptake")
+        missing += [gained(*(f"{part}_nitrogen" for part in parts)) - taken]
+        missing += [gained("mineral_nitrogen") + taken - gained("total_nitrogen_supply")]
+    elif has_nutrients(case):
         for n in ("nitrogen", "phosphorus", "potassium"):
             crop = gained(*(f"{part}_{n}" for part in ("leaf", "stem", "root", "storage", "lost")))
             taken = gained(f"total_{n}_uptake")

@@ -143,8 +143,8 @@ _REFERENCE: dict[str, tuple[str, str | None]] = {
     "faba-bean-1998-npk": ("lintul5_oracle_fababean_npk_1998", None),
     "sunflower-1983-npk": ("lintul5_oracle_sunflower_npk_1983", None),
 }
-# The weather of these cases ends on the day of maturity: ripe sooner [degC d].
-_RIPE = {"lintul3-pcse-1992": 900.0, "lintul3-pcse-1985": 770.0}
+# The weather of these cases ends on the day of maturity: they are to ripen sooner.
+_CHANGES = {"lintul3-pcse-1992": {"TSUMMT": 900.0}, "lintul3-pcse-1985": {"TSUMMT": 770.0}}
 _FROM_PCSE: dict[str, Callable[[], Trial]] = {
     "lintul1-1984": partial(_at_wageningen, 1984, tc.Lintul1(), "spring_wheat", emergence=(3, 1)),
     "lintul2-1976": partial(_at_wageningen, 1976, tc.Lintul2(), "spring_wheat", "lintul2_wageningen", emergence=(3, 1)),
@@ -264,7 +264,7 @@ ALL = REFERENCE + FROM_PCSE + FROM_IOWA
 def trial(name: str) -> Trial:
     """A trial by its name."""
     if name in _REFERENCE:
-        return _reference(*_REFERENCE[name], **({"TSUMMT": _RIPE[name]} if name in _RIPE else {}))
+        return _reference(*_REFERENCE[name], **_CHANGES.get(name, {}))
     return (_FROM_PCSE | _FROM_IOWA)[name]()
 
 
