@@ -14,7 +14,10 @@ import torchcrop as tc
 from torchcrop.simulation.explain import Explanation
 
 YEARS = (1991, 1993)
-STRESSES = ("drought", "oxygen", "nitrogen", "phosphorus", "potassium", "temperature")
+STRESSES = {
+    "water": ("drought", "oxygen", "temperature"),
+    "npk": ("drought", "oxygen", "nitrogen", "phosphorus", "potassium", "temperature"),
+}
 
 
 @cache
@@ -31,7 +34,7 @@ def explained(level: str) -> Explanation:
     return maize(level).explain(tolerance=0.02, most=24)
 
 
-def relieved(level: str, switches: tc.Switches, **relief: float) -> np.ndarray:
+def relieved(level: str, switches: tc.Switches, **relief: Any) -> np.ndarray:
     model = tc.Lintul5(level=level, relief=relief)
     return maize(level).again(model=model, switches=switches).final["storage_organs"].numpy()
 
@@ -49,7 +52,7 @@ def test_levels_are_re_simulations_from_potential_down() -> None:
 def test_the_attribution_sums_to_the_re_simulated_gain(level: str) -> None:
     total, stresses = explained(level).total, explained(level).stresses
     actual = relieved(level, tc.Smooth())
-    unstressed = relieved(level, tc.Smooth(), **dict.fromkeys(STRESSES, 1.0))
+    unstressed = relieved(level, tc.Smooth(), **dict.fromkeys(STRESSES[level], 1.0))
     np.testing.assert_allclose(total["actual"], actual, rtol=1e-12)
     np.testing.assert_allclose(total["unstressed"], unstressed, rtol=1e-12)
     summed = stresses["attributed"].groupby("sim").sum()
@@ -60,13 +63,13 @@ def test_the_attribution_sums_to_the_re_simulated_gain(level: str) -> None:
 def test_a_stress_alone_is_a_re_simulation_and_its_margin_a_difference() -> None:
     stresses = explained("water").stresses
     base = relieved("water", tc.Smooth())
-    step = 1e-5
+    step = torch.tensor(1e-5, dtype=torch.float64)
     for stress in ("drought", "temperature"):
         found = stresses.xs(stress, level="stress")
         np.testing.assert_allclose(found["alone"], relieved("water", tc.Smooth(), **{stress: 1.0}) - base, rtol=1e-10)
         ahead = relieved("water", tc.Smooth(), **{stress: step})
         back = relieved("water", tc.Smooth(), **{stress: -step})
-        np.testing.assert_allclose(found["marginal"], (ahead - back) / (2 * step), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found["marginal"], (ahead - back) / (2 * float(step)), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("switches", [tc.Hard(), tc.Smooth()], ids=["hard", "smooth"])
@@ -77,9 +80,27 @@ def test_water_without_stress_is_the_potential_level(switches: tc.Switches) -> N
 
 def test_a_level_without_nutrients_has_nothing_to_say_of_them() -> None:
     stresses = explained("water").stresses.loc[0]
-    assert np.isnan(stresses.loc["nitrogen", "mean_factor"])
-    assert stresses.loc["nitrogen", "attributed"] == 0
+    assert list(stresses.index) == list(STRESSES["water"])
     assert 0 < stresses.loc["drought", "mean_factor"] < 1
+
+
+def test_the_levels_of_lintul3_are_those_without_a_stress() -> None:
+    weather = tc.load_weather("central_iowa_1990_2020", defaults={"wind": 2.0})
+    management = tc.Management(emergence="2002-04-10", end="2002-09-01", nitrogen=[("2002-04-20", 4.0)])
+    run = tc.simulate(
+        tc.Lintul3(),
+        tc.load_crop("spring_wheat_lintul3"),
+        weather=weather,
+        management=management,
+        soil=tc.load_soil("lintul3_wageningen"),
+        outputs=[],
+    )
+    with pytest.warns(UserWarning, match="miss more than 1e-09 of the gain after 8 gradients"):
+        levels = run.explain(tolerance=1e-9, most=8).levels
+    assert list(levels)[:3] == ["potential", "water", "nitrogen"]
+    fed = run.again(model=tc.Lintul3(relief={"nitrogen": 1.0})).final["WSO"]
+    np.testing.assert_allclose(levels["water"], fed.numpy(), rtol=1e-12)
+    assert (levels["cost of nitrogen"] > 0).all()
 
 
 def test_factors_of_stress_are_outputs_of_the_day() -> None:
@@ -93,6 +114,8 @@ def test_bad_questions_are_errors() -> None:
     run = maize("water")
     with pytest.raises(KeyError, match=r"has no stress 'heat'"):
         run.explain(stresses=["heat"])
+    with pytest.raises(ValueError, match="relief of drought is 2; expected a share, 0 to 1"):
+        tc.Lintul5(relief={"drought": 2.0})
     with pytest.raises(KeyError, match=r"no state 'storage_organ'.*storage_organs"):
         run.explain("storage_organ")
     weather = tc.load_weather("central_iowa_1990_2020", defaults={"wind": 2.0})

@@ -39,7 +39,9 @@ FORBIDDEN = frozenset(
 OF_PLAIN_VALUES_ONLY = frozenset({"min", "max", "float", "int", "any", "all", "sorted"})
 PLAIN_TYPES = frozenset({"str", "float", "int", "bool", "None", "date"})
 # The check of an observable looks at parameters once, before the run.
-OUTSIDE_THE_DAY = frozenset({"check", "__repr__"})
+OUTSIDE_THE_DAY = frozenset(
+    {"check", "__repr__", "__post_init__", "less_limited", "production_level", "removed", "unused_management"}
+)
 
 Function = ast.FunctionDef | ast.Lambda
 

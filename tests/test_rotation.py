@@ -131,5 +131,9 @@ def test_a_crop_that_still_stands_is_an_error(weather: Any) -> None:
 def test_steps_need_one_season_for_every_simulation(weather: Any) -> None:
     with pytest.raises(ValueError, match=r"the steps have 3, 2 seasons"):
         tc.rotate(MODEL, [maize(weather), wheat(weather, YEARS[:2])], soil=tc.load_soil("loam"))
+    crop, seasons = wheat(weather)
+    other = [replace(s, soil=tc.load_soil("sand")) for s in seasons]
+    with pytest.raises(ValueError, match="has a soil of its own, but wheat grows on the soil that maize leaves"):
+        tc.rotate(MODEL, [maize(weather), (crop, other)], soil=tc.load_soil("loam"))
     with pytest.raises(ValueError, match="at least one crop"):
         tc.rotate(MODEL, [])

@@ -779,3 +779,45 @@ def test_crop_values_are_changed_by_any_spelling() -> None:
     parameters = simulate("lintul2").params
     assert float(parameters.with_values(WCFC=0.3).soil.field_capacity) == 0.3
     assert float(parameters.with_values(**{"soil.wcfc": 0.31}).soil.field_capacity) == 0.31
+
+
+# --- values that are no numbers, and what would be ignored ----------------------------------------------
+
+
+def test_values_that_are_no_numbers_are_refused_wherever_they_come_from() -> None:
+    case = cases()["lintul5-npk"]
+    ground = soil5(SMW=float("nan"))
+    with pytest.raises(ValueError, match=r"LINTUL5.soil.wilting_point is nan; expected finite numbers"):
+        tc.simulate(case.model, case.crop, case.season, soil=ground)
+    hollow = case.crop.replace(fraction_leaves=case.crop.fraction_leaves.scaled(float("nan")))
+    with pytest.raises(ValueError, match=r"LINTUL5.crop.fraction_leaves is .*nan.*; expected finite numbers"):
+        tc.simulate(case.model, hollow, case.season)
+    days = (case.season.end - case.season.start).days + 1
+    for wrong in (float("nan"), -1.0):
+        with pytest.raises(ValueError, match=rf"events: nitrogen has an amount of {wrong:g}"):
+            tc.simulate(case.model, case.crop, case.season, events={"nitrogen": torch.full((days,), wrong)})
+        stages = tc.Table.from_pairs([(0.2, 1.0), (0.5, 1.0)]).replace(y=torch.tensor([1.0, wrong]))
+        with pytest.raises(ValueError, match=rf"events: nitrogen has an amount of {wrong:g}"):
+            tc.simulate(case.model, case.crop, case.season, events={"nitrogen": stages})
+
+
+def test_what_would_have_no_effect_is_refused() -> None:
+    case = cases()["lintul5-water"]
+    recovered = dataclasses.replace(case.season, management={"nitrogen_recovery": [0.0, 0.5, 366.0, 0.5]})
+    with pytest.raises(ValueError, match=r"nitrogen_recovery is given, but Lintul5\(level='water'\) does not use it"):
+        tc.simulate(case.model, case.crop, recovered)
+    late = dataclasses.replace(case.season, events={"irrigation": [(case.season.end, 20.0)]})
+    with pytest.raises(ValueError, match=r"irrigation on .*, the last day of the run, would not be given"):
+        tc.simulate(case.model, case.crop, late)
+
+
+def test_a_trigger_is_vectorised() -> None:
+    case = cases()["lintul5-water"]
+
+    def grain(dose: Tensor) -> Tensor:
+        chosen = {"irrigation_trigger": torch.tensor(0.5), "irrigation_dose": dose}
+        one = dataclasses.replace(case.season, management=chosen)
+        return tc.simulate(case.model, case.crop, one, switches=tc.Smooth(), outputs=[]).final["WSO"][0]
+
+    doses = torch.tensor([10.0, 25.0], dtype=torch.float64)
+    torch.testing.assert_close(torch.func.vmap(grain)(doses), torch.stack([grain(d) for d in doses]))

@@ -41,7 +41,12 @@ from torchcrop.simulation.seasons import Season
 
 __all__ = ["main"]
 
-MODELS: dict[str, type[Model]] = {"lintul1": tc.Lintul1, "lintul2": tc.Lintul2, "lintul5": tc.Lintul5}
+MODELS: dict[str, type[Model]] = {
+    "lintul1": tc.Lintul1,
+    "lintul2": tc.Lintul2,
+    "lintul3": tc.Lintul3,
+    "lintul5": tc.Lintul5,
+}
 SWITCHES: dict[str, type[Any]] = {"hard": tc.Hard, "smooth": tc.Smooth, "straight-through": tc.StraightThrough}
 
 # tsum1, tsum1=500:1100, slatb*=0.5:2, fotb[1.0]=0:1
@@ -236,7 +241,7 @@ def _add_model(parser: _Parser) -> None:
     parser.add_argument(
         "--model", metavar="MODEL", help=f"{', '.join(MODELS)}; default: the model that the crop is for"
     )
-    parser.add_argument("--level", metavar="LEVEL", help="production level of LINTUL5, such as potential or water")
+    parser.add_argument("--level", metavar="LEVEL", help="production level of LINTUL5: potential, water, nitrogen, npk")
     parser.add_argument(
         "--set",
         type=_assigned,

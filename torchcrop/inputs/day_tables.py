@@ -166,6 +166,11 @@ class DayTables:
             if amount:
                 following = date(start.year + 1, 1, 1) + timedelta(days=number - 1)
                 found.append((day if day >= start else following, number, float(amount.scaleb(power))))
+        if not found and any(amount for _, amount in points):
+            self.problems.append(
+                f"{name} ({self.given[name].place}): its amounts lie between two whole days and are never given: "
+                "put them on a day"
+            )
         return found
 
 

@@ -92,8 +92,8 @@ class Management:
     automatic_irrigation : bool
         Irrigate whenever the soil falls below its critical water content (LINTUL5).
     irrigation_trigger : float, optional
-        Irrigate on the day after less than this share of the rooted zone's available water is left, above 0 to 1 [-]
-        (LINTUL5).
+        Irrigate when less than this share of the rooted zone's available water is left, above 0 to 1 [-]: on the day
+        after (LINTUL5), or on the same day (LINTUL2, LINTUL3).
     irrigation_dose : float, optional
         Amount of an irrigation that the trigger decides [mm].
     irrigation_refill : float, optional
@@ -101,7 +101,7 @@ class Management:
     flooded : bool
         Flooded rice: irrigation by `irrigation_factor` refills to saturation, and roots do not lack oxygen (LINTUL3).
     irrigation_factor : float
-        Share of the deficit to field capacity refilled every day, 0 to 1 [-] (LINTUL2).
+        Share of the deficit to field capacity refilled every day, 0 to 1 [-] (LINTUL2, LINTUL3).
 
     Raises
     ------

@@ -78,14 +78,18 @@ def _campaign(start: Any, body: Any, model: str, common: Mapping[str, Any], prob
     chosen: dict[str, Any] = {**common, "start": start, **_calendar(calendar, problems)}
     for event in body.get("TimedEvents") or []:
         _timed(event, model, chosen, problems)
-    recoveries: dict[str, set[float]] = {}
+    recoveries: dict[str, set[float | None]] = {}
     for event in body.get("StateEvents") or []:
         _staged(event, model, chosen, recoveries, problems)
     for nutrient, shares in recoveries.items():
-        if len(shares) > 1:
+        others = {None for application in chosen.get(nutrient, ()) if len(application) == 2}
+        if shares == {None}:
+            continue
+        if len(shares | others) > 1:
+            named = ", ".join(sorted("none" if share is None else f"{share:g}" for share in shares | others))
             problems.append(
-                f"applications of {nutrient} by stage have the recoveries {sorted(shares)}; expected one: multiply "
-                f"amounts and recoveries, and write recovery 1"
+                f"applications of {nutrient} by stage, and dated ones without a recovery, have the recoveries {named}; "
+                f"expected one: write it with each, or multiply amounts and recoveries and write recovery 1"
             )
         else:
             chosen[f"{nutrient}_recovery"] = shares.pop()
@@ -138,7 +142,7 @@ def _timed(event: Any, model: str, chosen: dict[str, Any], problems: list[str]) 
 
 
 def _staged(
-    event: Any, model: str, chosen: dict[str, Any], recoveries: dict[str, set[float]], problems: list[str]
+    event: Any, model: str, chosen: dict[str, Any], recoveries: dict[str, set[float | None]], problems: list[str]
 ) -> None:
     entries = _entries(event, "StateEvents", ("event_state", "zero_condition"), problems)
     if not entries:
@@ -153,8 +157,7 @@ def _staged(
     for stage, body in entries:
         for kind, amount, recovery in _given(event["event_signal"], body, model, f"DVS {stage}", problems):
             chosen.setdefault(f"{kind}_by_stage", []).append((stage, amount))
-            if recovery is not None:
-                recoveries.setdefault(kind, set()).add(recovery)
+            recoveries.setdefault(kind, set()).add(recovery)
 
 
 Given = tuple[str, float, float | None]
@@ -170,7 +173,9 @@ def _given(signal: Any, body: Mapping[str, Any], model: str, where: str, problem
         )
         return []
     found: list[str] = []
-    numbers = {key: value for key, value in body.items() if isinstance(value, int | float)}
+    numbers = {
+        key: value for key, value in body.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
     found += [f"{key} is {value!r}; expected a number" for key, value in body.items() if key not in numbers]
     given = reader(numbers, model, found) if not found else []
     problems += [f"{signal} at {where}: {problem}" for problem in found]

@@ -6,7 +6,7 @@ Spitters & Schapendonk 1990, Plant and Soil 123: 193-203; FST listing of Wagenin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -161,6 +161,13 @@ class Lintul2(SpringWheat):
     @property
     def listens(self) -> frozenset[str]:
         return frozenset({"irrigation"})
+
+    @property
+    def production_level(self) -> str:
+        return "potential" if self.removed >= set(self.stresses) else "water"
+
+    def less_limited(self) -> Lintul2 | None:
+        return None if self.production_level == "potential" else replace(self, relief=dict.fromkeys(self.stresses, 1.0))
 
     def listeners(self, kind: str) -> tuple[str, ...]:
         return LISTENERS.get(kind, ())

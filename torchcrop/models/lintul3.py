@@ -7,7 +7,7 @@ phenology, evaporative demand, the limit of evaporation, the branch between the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -151,6 +151,18 @@ class Lintul3(SpringWheat):
     @property
     def listens_by_stage(self) -> frozenset[str]:
         return self.listens
+
+    @property
+    def production_level(self) -> str:
+        if self.removed >= set(self.stresses):
+            return "potential"
+        return "water" if "nitrogen" in self.removed else "nitrogen"
+
+    def less_limited(self) -> Lintul3 | None:
+        if self.production_level == "potential":
+            return None
+        away = ("nitrogen",) if self.production_level == "nitrogen" else tuple(self.stresses)
+        return replace(self, relief=dict.fromkeys(away, 1.0))
 
     def listeners(self, kind: str) -> tuple[str, ...]:
         return LISTENERS.get(kind, ())
@@ -501,7 +513,8 @@ class Lintul3(SpringWheat):
         lost_roots = crop.nitrogen_residual_roots * dying * root_death
         # PCSE's soil mineralises from emergence on, the listing's while the crop takes nitrogen up.
         mineralised = soil.mineralisation * active * (alive if self.of_pcse else open_)
-        staged = (stage, dstage, stage_before, warm_stage)
+        warm_stages = phenology.warm_stages(crop.tsum_anthesis, crop.tsum_maturity)
+        staged = (stage, dstage, stage_before, warm_stages)
         applied = alive * (day.nitrogen + applications.at_stage(switches, day.by_stage, "nitrogen", *staged))
         recovered = applied * drivers.recovery
 

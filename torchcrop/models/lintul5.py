@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from torchcrop.functions.smoothing import exceeds, hard_max, hard_min
-from torchcrop.functions.switches import Number, Switches
+from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table, afgen
 from torchcrop.models.irrigation import irrigation_drivers, triggered
 from torchcrop.models.lintul5_parameters import Lintul5Crop, Lintul5Parameters, Lintul5Soil
@@ -163,12 +163,12 @@ class _Life(NamedTuple):
 
 
 class _Stage(NamedTuple):
-    """Development stage at the start of a day, its increments today and yesterday, and its progress on a warm day."""
+    """Development stage at the start of a day, its increments today and yesterday, its progress on warm days."""
 
     stage: Tensor
     now: Tensor
     before: Tensor
-    scale: Number
+    warm: tuple[Tensor, Tensor]
 
 
 def _side_by_side(crop: Lintul5Crop, soil: Lintul5Soil, like: Tensor) -> Tensor:
@@ -288,6 +288,14 @@ class Lintul5(Model):
     @property
     def listens_by_stage(self) -> frozenset[str]:
         return self.listens - {"irrigation_table"}
+
+    @property
+    def unused_management(self) -> frozenset[str]:
+        return frozenset(f"{nutrient}_recovery" for nutrient in NUTRIENTS if nutrient not in self.listens)
+
+    @property
+    def production_level(self) -> str:
+        return self.level
 
     def listeners(self, kind: str) -> tuple[str, ...]:
         levels = {"nitrogen": ("nitrogen", "npk"), "phosphorus": ("npk",), "potassium": ("npk",)}.get(kind, ())
@@ -519,6 +527,9 @@ class Lintul5(Model):
         alive = switches.alive(maturity)
         living = alive * emerged
 
+        warm_stages = phenology.warm_stages(crop.tsum_anthesis, crop.tsum_maturity)
+        staged = _Stage(stage, dstage, stage_before, warm_stages)
+
         # What the stage of development decides
         nutrient_tables = (crop.nitrogen_maximum_leaves, crop.phosphorus_maximum_leaves, crop.potassium_maximum_leaves)
         extinction, efficiency, roots, leaves, stems, storage, specific, root_death, stem_death, *most = (
@@ -569,7 +580,7 @@ class Lintul5(Model):
         irrigation = (
             state.irrigation_decided
             + day.irrigation
-            + applications.at_stage(switches, day.by_stage, "irrigation", stage, dstage, stage_before, warm_stage)
+            + applications.at_stage(switches, day.by_stage, "irrigation", *staged)
         )
         entering = (1 - soil.runoff_fraction) * weather.rain + irrigation
         evaporation, dry_days = soil_water.soil_evaporation(
@@ -756,7 +767,7 @@ class Lintul5(Model):
             crop,
             _Life(alive, living, nutrient_shares[0], nutrient_shares[1], moist),
             Organs(leaf_death, stem_death, root_death),
-            _Stage(stage, dstage, stage_before, warm_stage),
+            staged,
             switches,
         )
         return (

@@ -149,6 +149,9 @@ class Model(ABC):
                     f"{self!r} has no stress {name!r}{nearest(name, self.stresses)}; "
                     f"it has {', '.join(self.stresses) or 'none'}"
                 )
+            share = self.relief[name]
+            if isinstance(share, int | float) and not 0 <= share <= 1:
+                raise ValueError(f"relief of {name} is {share:g}; expected a share, 0 to 1")
 
     def __repr__(self) -> str:
         chosen = (
@@ -167,6 +170,21 @@ class Model(ABC):
     def listens_by_stage(self) -> frozenset[str]:
         """Those of them that may be given at a development stage too."""
         return frozenset()
+
+    @property
+    def unused_management(self) -> frozenset[str]:
+        """Values of the management record that have no effect with the model's present choices."""
+        return frozenset()
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """Stresses that `relief` takes away wholly, in all simulations."""
+        return frozenset(s for s, share in self.relief.items() if isinstance(share, int | float) and share == 1)
+
+    @property
+    def production_level(self) -> str:
+        """What limits production, in the words of tables."""
+        return self.name
 
     def listeners(self, kind: str) -> tuple[str, ...]:
         """Say which choices of this model act on a kind of event that the present ones do not, as one writes them."""

@@ -80,6 +80,11 @@ def stage_rate(anthesis: Tensor, tsum1: Tensor, tsum2: Tensor) -> Tensor:
     return (1 - anthesis) / tsum1 + anthesis / tsum2
 
 
+def warm_stages(tsum1: Tensor, tsum2: Tensor) -> tuple[Tensor, Tensor]:
+    """Progress of the stage on one warm day, before anthesis and after it [-]."""
+    return ONE_WARM_DAY / tsum1, ONE_WARM_DAY / tsum2
+
+
 def warm_day_of_stage(rate: Tensor) -> Number:
     """Scale of an event on the development stage: its progress on one warm day [-]."""
     return ONE_WARM_DAY * rate

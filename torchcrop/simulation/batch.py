@@ -134,6 +134,29 @@ def prepare_tables(params: Any) -> Any:
     return params.replace(**new)
 
 
+def check_finite(params: Any, names: str) -> None:
+    """Raise ValueError if a value of a record is not a finite number; what a transform of torch traces has none."""
+    for name, value in _named_values(params, names):
+        tensors = (value.x, value.y) if isinstance(value, Table) else (value,)
+        for tensor in tensors:
+            concrete = isinstance(tensor, Tensor) and not is_wrapped(tensor) and tensor.device.type != "meta"
+            if concrete and not bool(torch.isfinite(tensor.detach()).all()):
+                raise ValueError(f"{name} is {tensor.detach().tolist()}; expected finite numbers")
+
+
+def _check_amounts(kind: str, amounts: Tensor) -> None:
+    """Raise ValueError if amounts are not numbers, or negative."""
+    if is_wrapped(amounts) or amounts.device.type == "meta":
+        return
+    given = amounts.detach()
+    if not bool((given >= 0).all()):
+        wrong = given[~(given >= 0)][0]
+        raise ValueError(
+            f"events: {kind} has an amount of {float(wrong):g}; expected numbers of at least 0 (for a search without "
+            "bounds, optimise their softplus)"
+        )
+
+
 def assemble_parameters(
     model: Model,
     crop: Record,
@@ -190,6 +213,10 @@ def assemble_parameters(
                     f"{_label(season)}: {model.name} has no management {name!r}{nearest(name, known)}; "
                     f"it knows {', '.join(management_kind.quantities())}: leave it out, or choose a model that has it"
                 )
+            unheard = next((n for n, q in management_kind.quantities().items() if name.lower() in q.spellings()), "")
+            applied = {*season.events, *season.by_stage}  # which are refused with the level that takes them
+            if unheard in model.unused_management and unheard.removesuffix("_recovery") not in applied:
+                raise ValueError(f"{_label(season)}: {unheard} is given, but {model!r} does not use it: leave it out")
             values[name] = value
         managements.append(_complete(management_kind, values))
     sites = []
@@ -234,7 +261,10 @@ def _deduplicated(records: Sequence[Record]) -> list[Record]:
     seen: dict[tuple[Any, ...], Record] = {}
 
     def numbers(value: Any) -> Any:
-        return tuple(value.pairs()) if isinstance(value, Table) else value.item()
+        if isinstance(value, Table):
+            return tuple(value.pairs())
+        # A value with a derivative, or one that a transform traces, is like no other.
+        return id(value) if is_wrapped(value) or value.requires_grad else value.item()
 
     return [seen.setdefault(tuple(numbers(v) for _, v in r.items()), r) for r in records]
 
@@ -351,6 +381,11 @@ class Forcing:
                         raise ValueError(
                             f"{_label(season)}: {kind} on {day} lies outside the run, {season.start} to {season.end}"
                         )
+                    if t == calendar.lengths[b] - 1:
+                        raise ValueError(
+                            f"{_label(season)}: {kind} on {day}, the last day of the run, would not be given: the run "
+                            "ends with the states of that day's start. Leave it out, or end the run later"
+                        )
                     array = dense.setdefault(kind, np.zeros((calendar.days, len(seasons))))
                     array[t, b] += amount
         for kind, array in dense.items():
@@ -358,6 +393,7 @@ class Forcing:
             self.events[kind] = torch.tensor(array[:, 0] if same else array, dtype=self.dtype, device=self.device)
         for kind, amounts in given.items():
             self._listened(model, kind, "events: ")
+            _check_amounts(kind, amounts.y if isinstance(amounts, Table) else amounts)
             if isinstance(amounts, Table):
                 self._listened(model, kind, "events: ", by_stage=True)
                 if not is_wrapped(amounts.x) and float(amounts.x.detach().min()) <= 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from torchcrop.functions.switches import Smooth
+from torchcrop.quantities import nearest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +35,8 @@ class Explanation:
         Final state explained.
     unit : str
         Its unit, of all amounts.
+    treatments : tuple of str
+        Switches of `levels`, and of everything else.
     levels : DataFrame
         One row per simulation, one column per production level from potential down to the run's own: the output, by
         re-simulation with the run's own switches; and ``cost of <level>``, the difference that each level makes.
@@ -49,6 +53,7 @@ class Explanation:
 
     output: str
     unit: str
+    treatments: tuple[str, str]
     levels: pd.DataFrame
     stresses: pd.DataFrame
     total: pd.DataFrame
@@ -60,10 +65,13 @@ class Explanation:
         return plot_explanation(self, **options)
 
     def __str__(self) -> str:
-        return (
-            f"{self.output} [{self.unit}]\n\nLevels, by re-simulation\n{self.levels.round(1).to_string()}\n\n"
-            f"Stresses\n{self.stresses.round(3).to_string()}\n\nSum\n{self.total.round(2).to_string()}"
-        )
+        parts = {
+            f"Levels, by re-simulation with {self.treatments[0]}": self.levels.round(1),
+            f"Stresses, with {self.treatments[1]}": self.stresses.round(3),
+            "Sum": self.total.round(2),
+        }
+        tables = (f"{title}\n{table.to_string()}" for title, table in parts.items())
+        return "\n\n".join((f"{self.output} [{self.unit}]", *tables))
 
 
 _GAUSS = tuple(zip(*(v.tolist() for v in np.polynomial.legendre.leggauss(4)), strict=True))
@@ -83,7 +91,11 @@ def explain(
     model = run.model
     if not model.stresses:
         raise ValueError(f"{model!r} knows no stress; there is nothing to explain")
-    chosen = tuple(model.stresses) if stresses is None else tuple(stresses)
+    known = [stress for stress, shown in model.stresses.items() if shown in model.Outputs.quantities()]
+    chosen = tuple(known if stresses is None else stresses)
+    for stress in chosen:
+        if stress not in known:
+            raise KeyError(f"{model!r} has no stress {stress!r}{nearest(stress, known)}; it has {', '.join(known)}")
     name = run.final.readable(output)
     unit = run.final.record.quantities()[name].unit
     size = len(run)
@@ -122,6 +134,13 @@ def explain(
         index=pd.MultiIndex.from_product([range(size), chosen], names=["sim", "stress"]),
     )
     summed = attributed.sum(0)
+    missed = (unstressed - actual - summed).abs() > tolerance * (unstressed - actual).abs() + _SMALLEST
+    if bool(missed.any()):
+        warnings.warn(
+            f"{int(missed.sum())} of {size} attributions miss more than {tolerance:g} of the gain after {most} "
+            "gradients: see total['unexplained'], raise most, or read `alone` instead",
+            stacklevel=3,
+        )
     total = pd.DataFrame(
         {
             "actual": actual.cpu().numpy(),
@@ -131,7 +150,7 @@ def explain(
         },
         index=pd.RangeIndex(size, name="sim"),
     )
-    return Explanation(name, unit, levels, table, total)
+    return Explanation(name, unit, (repr(run.switches), repr(smooth)), levels, table, total)
 
 
 def _integrated(
@@ -177,30 +196,23 @@ class _Interval(NamedTuple):
 
 
 def _mean_factors(run: Run, stresses: Sequence[str]) -> Tensor:
-    """Mean factor of each stress over the days with growth, ``[n, B]``; NaN where the level does not know it."""
-    known = run.model.Outputs.quantities()
+    """Mean factor of each stress over the days with growth, ``[n, B]``."""
     shown = [run.model.stresses[stress] for stress in stresses]
-    outputs = [name for name in dict.fromkeys(shown) if name in known]
-    daily = run.again(outputs=[*outputs, "growth"])
+    daily = run.again(outputs=[*dict.fromkeys(shown), "growth"])
     growing = (daily["growth"] > 0).to(run.rows.dtype)
     days = growing.sum(1).clamp(min=1.0)
-    missing = torch.full_like(days, torch.nan)
-    return torch.stack([(daily[name] * growing).sum(1) / days if name in known else missing for name in shown])
+    return torch.stack([(daily[name] * growing).sum(1) / days for name in shown])
 
 
 def _levels(run: Run, name: str) -> pd.DataFrame:
     """The output at the run's own level and at all less limited ones."""
-    found = {_level(run.model): run.final[name]}
+    found = {run.model.production_level: run.final[name]}
     model = run.model.less_limited()
     while model is not None:
-        found[_level(model)] = run.again(model=model, outputs=[]).final[name]
+        found[model.production_level] = run.again(model=model, outputs=[]).final[name]
         model = model.less_limited()
     names = list(reversed(found))
     columns = {level: found[level].detach().cpu().numpy() for level in names}
     for higher, lower in pairwise(names):
         columns[f"cost of {lower}"] = columns[higher] - columns[lower]
     return pd.DataFrame(columns, index=pd.RangeIndex(len(run), name="sim"))
-
-
-def _level(model: Any) -> str:
-    return str(getattr(model, "level", model.name))

@@ -125,6 +125,7 @@ def rotate(
     for step, (crop, seasons) in enumerate(planned):
         if runs:
             before = runs[-1]
+            _no_other_soil(seasons, planned[0][1], names[-1], _name(crop, step))
             states, soil = model.carry_over(before.final.record, before.params, crop)
             changed = dict(states)
             seasons = [
@@ -172,6 +173,16 @@ def _ends(run: Run, size: int) -> list[date]:
             "give it one season for every simulation"
         )
     return [start + timedelta(days=d) for start, d in zip(starts, days, strict=True)][:size]
+
+
+def _no_other_soil(seasons: Sequence[Season], first: Sequence[Season], before: str, crop: str) -> None:
+    """Refuse seasons that bring a soil of their own to a field that has one."""
+    for season, start in zip(seasons, first, strict=True):
+        if season.soil is not None and season.soil is not start.soil:
+            raise ValueError(
+                f"the season of {crop} at {season.station.name} from {season.start} has a soil of its own, but {crop} "
+                f"grows on the soil that {before} leaves: give the soil to the first crop's seasons, or as `soil=`"
+            )
 
 
 def _following(season: Season, ended: date, before: str, crop: str) -> Season:

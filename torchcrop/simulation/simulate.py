@@ -19,6 +19,7 @@ from torchcrop.simulation.batch import (
     Forcing,
     assemble_parameters,
     batch_size,
+    check_finite,
     prepare_tables,
 )
 from torchcrop.simulation.engine import Recording, integrate
@@ -155,6 +156,7 @@ def simulate(
 
     assembled = assemble_parameters(model, crop, seasons, soil, site, scenario)
     modules = _modules(assembled)
+    check_finite(assembled, model.name)
     params = prepare_tables(assembled.to(device=device, dtype=dtype))
     size = _size(len(seasons), batch_size(params, model.name), scenario, applied, first)
 
