@@ -118,6 +118,8 @@ def _seasons(trial: Trial, management: Point) -> list:
     quantities, old = kind.quantities(), parameters(trial).management
     own = {name: int(quantities[name].kind == "table") for name in management}
     size = max((len(v) for name, v in management.items() if v.dim() > own[name]), default=0)
+    # What the level does not use is refused: its derivative is 0, and so is its difference.
+    management = {name: v for name, v in management.items() if name not in trial.model.unused_management}
 
     def valued(values: Point) -> Season:
         """The season with values by readable names, in place of those under any spelling."""
