@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)  # one season at a time: threads would only wait for each other
     options.out.mkdir(parents=True, exist_ok=True)
 
-    fit = calibrate(options.out, iterations=4 if options.fast else 60)
+    fit = calibrate(options.out, iterations=4 if options.fast else 150)
     ensemble(options.out, years=range(1990, 1993) if options.fast else range(1990, 2021))
 
     print(f"\nWrote {', '.join(sorted(p.name for p in options.out.iterdir()))} to {options.out}/")
