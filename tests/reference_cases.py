@@ -14,6 +14,7 @@ from torch import Tensor
 import torchcrop as tc
 from tests.seasons import build
 from torchcrop.models.model import Model
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record
 from torchcrop.simulation.seasons import Season, Station
 
@@ -128,7 +129,7 @@ def _lintul5(
     management: dict[str, Any] = {"automatic_irrigation": float(options["IRRI"] == 1)}
     level = level or LEVELS5[options["IOPT"]]
     model = tc.Lintul5(level=level, nutrients=nutrients)
-    for symbol, kind in zip("NPK", ("nitrogen", "phosphorus", "potassium"), strict=True):
+    for symbol, kind in zip("NPK", NUTRIENTS, strict=True):
         if kind not in model.listens:
             continue
         applied = [(day, kg / 10) for day, kg in _tents(parameters["management"][f"FER{symbol}TAB"], year)]

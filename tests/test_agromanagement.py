@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 import torchcrop as tc
 from tests.seasons import SWITCHES, maize, soil2, soil5, station, wheat1, wheat2
 from torchcrop.functions.tables import Table
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.simulation.run import Run
 from torchcrop.simulation.seasons import Season
 
@@ -106,7 +107,7 @@ def test_every_nutrient_is_accounted_for(mode: str) -> None:
     )
     fixing = crop(NFIXF=0.3)
     result = tc.simulate(tc.Lintul5(level="npk"), fixing, managed, switches=MODES[mode], scenario=DRY)
-    for nutrient in ("nitrogen", "phosphorus", "potassium"):
+    for nutrient in NUTRIENTS:
         places = [f"{place}_{nutrient}" for place in ("mineral", "organic", "leaf", "stem", "root", "storage", "lost")]
         held = sum((result[name] for name in places), torch.zeros(()))
         entered = result[f"total_{nutrient}_supply"]

@@ -13,7 +13,8 @@ from tests.seasons import bare
 from tests.trials import _pcse_weather, _year_at_wageningen
 from torchcrop.functions.tables import Table
 from torchcrop.inputs.shipped import names
-from torchcrop.models.lintul5 import LEVELS, NUTRIENTS
+from torchcrop.models.lintul5 import LEVELS
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record
 from torchcrop.simulation.batch import stack_records
 

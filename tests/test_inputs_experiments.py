@@ -16,6 +16,7 @@ from torchcrop.inputs import experiments
 from torchcrop.inputs.experiments import ExperimentError, check_experiment, load_experiment
 from torchcrop.inputs.observations import COLUMNS, ObservationError, check_observations, read_observations
 from torchcrop.inputs.shipped import data_path
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 
 LIRF = "maize_lirf_2023"
 
@@ -441,7 +442,7 @@ def test_fertiliser_is_read_in_the_unit_that_its_key_says(folder):
     assert (season.start, season.emergence, season.end) == (date(2023, 5, 2), date(2023, 5, 2), date(2023, 8, 30))
     assert season.events == {"nitrogen": ((date(2023, 5, 2), 4.5), (date(2023, 6, 13), 8.0))}
     assert season.by_stage == {"phosphorus": ((0.5, 2.0),), "irrigation": ((0.9, 30.0),)}
-    recovery = {name: dict(season.management[f"{name}_recovery"]) for name in ("nitrogen", "phosphorus", "potassium")}
+    recovery = {name: dict(season.management[f"{name}_recovery"]) for name in NUTRIENTS}
     assert recovery["nitrogen"][164.0] == 0.5
     assert recovery["phosphorus"] == {122.0: 0.1, 153.0: 0.2}
     assert set(recovery["potassium"].values()) == {0.8}

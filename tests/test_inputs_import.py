@@ -22,7 +22,7 @@ from torchcrop.inputs.foreign_names import POWERS
 from torchcrop.inputs.parameters import ParameterError, load_crop, load_soil, provenance_of
 from torchcrop.inputs.shipped import names
 from torchcrop.inputs.yaml_files import FileError
-from torchcrop.models.lintul5_parameters import Lintul5Crop, Lintul5Soil
+from torchcrop.models.lintul5_records import Lintul5Crop, Lintul5Soil
 from torchcrop.quantities import Record
 
 LINTUL5_CROPS = [name for name in names("crops") if type(load_crop(name)) is Lintul5Crop]

@@ -19,9 +19,10 @@ import torchcrop as tc
 from tests.conftest import SHARED, shared_files
 from tests.reference_cases import load_case
 from torchcrop.models.model import Model
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.simulation.run import Run, find_output
 
-NUTRIENTS = [nutrient + what for nutrient in "NPK" for what in ("MINT", "MIN", "UPT", "LIV", "LOSS")] + ["NFIX"]
+NUTRIENT_COLUMNS = [nutrient + what for nutrient in "NPK" for what in ("MINT", "MIN", "UPT", "LIV", "LOSS")] + ["NFIX"]
 
 # Columns of the files that are no state and no output of the models. A column that is neither listed here nor
 # known to the model is an error.
@@ -41,7 +42,7 @@ NOT_COMPARED = {
 FACTORS = {
     "lintul1": {"TRDD": 1e6, "WSOTHA": 0.01},
     "lintul5": {"RD": 100.0}
-    | dict.fromkeys(["WLVG", "WLVD", "WST", "WRT", "WSO", "TAGB", "GRT", "WST_D", "WRTD", *NUTRIENTS], 10.0),
+    | dict.fromkeys(["WLVG", "WLVD", "WST", "WRT", "WSO", "TAGB", "GRT", "WST_D", "WRTD", *NUTRIENT_COLUMNS], 10.0),
 }
 FACTORS["lintul2"] = FACTORS["lintul1"]
 
@@ -96,7 +97,7 @@ def lags_of_the_original(folder: Path) -> dict[str, float] | None:
     assert set(stale) == {"R"}
     assert set(stale["R"]) == {rate for rates in STALE_RATES.values() for rate in rates}
     clean, lags = simulated(folder).run, {}
-    for symbol, nutrient in zip("NPK", ("nitrogen", "phosphorus", "potassium"), strict=True):
+    for symbol, nutrient in zip("NPK", NUTRIENTS, strict=True):
         for what, rates in STALE_RATES.items():
             state = f"{what}_{nutrient}"
             # kg ha-1 there, g m-2 here

@@ -15,6 +15,7 @@ from torch import Tensor
 import torchcrop as tc
 from tests.seasons import CASES, SWITCHES, Case, barley, cases, maize, season, soil2, soil5, wheat1, wheat2
 from torchcrop.functions.tables import Table
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record
 from torchcrop.simulation.batch import stack_records
 from torchcrop.simulation.run import Run
@@ -339,7 +340,7 @@ def nutrient_gap(result: Run) -> Tensor:
     """Nutrients that a season made or lost [g m-2]; the largest of three, or of nitrogen alone."""
     f = result.final
     gaps = [torch.zeros(())]
-    for symbol, nutrient in zip("NPK", ("nitrogen", "phosphorus", "potassium"), strict=True):
+    for symbol, nutrient in zip("NPK", NUTRIENTS, strict=True):
         if f"mineral_{nutrient}" not in f:
             continue
         pools = [f"A{symbol}{organ}" for organ in ("LV", "ST", "RT", "SO")] + [f"mineral_{nutrient}"]

@@ -31,6 +31,7 @@ from tests.scans import (
 )
 from tests.trials import ALL, Trial, trial, trials
 from torchcrop.functions.switches import Switches
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.simulation.run import Run
 
 # This season Hard ends on day 75, by the original's rule for a dead canopy; see the test of it.
@@ -239,7 +240,7 @@ def balances(case: Trial, run: Run) -> list[float]:
         missing += [gained(*(f"{part}_nitrogen" for part in parts)) - taken]
         missing += [gained("mineral_nitrogen") + taken - gained("total_nitrogen_supply")]
     elif has_nutrients(case):
-        for n in ("nitrogen", "phosphorus", "potassium"):
+        for n in NUTRIENTS:
             crop = gained(*(f"{part}_{n}" for part in ("leaf", "stem", "root", "storage", "lost")))
             taken = gained(f"total_{n}_uptake")
             fixed = gained("total_fixed_nitrogen") if n == "nitrogen" else 0.0

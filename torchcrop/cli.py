@@ -25,7 +25,6 @@ import torch
 
 import torchcrop as tc
 from torchcrop.calibration.parameters import free_parameters
-from torchcrop.inputs.applications import NUTRIENTS
 from torchcrop.inputs.experiments import Experiment, check_experiment, load_experiment
 from torchcrop.inputs.parameter_checks import RECORDS
 from torchcrop.inputs.parameters import ParameterError, load_crop, save_parameters
@@ -34,6 +33,7 @@ from torchcrop.inputs.shipped import data_path, names
 from torchcrop.inputs.yaml_files import looks_like_path, read_yaml
 from torchcrop.models.model import Model, Observable
 from torchcrop.plotting import plot_run
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record, nearest
 from torchcrop.simulation.observed import first_day, labels_of, pair
 from torchcrop.simulation.run import Run, find_output

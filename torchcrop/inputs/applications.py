@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from torchcrop.models.lintul5_parameters import Lintul5Management
+from torchcrop.models.lintul5_records import Lintul5Management
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 
 __all__ = [
     "LIMITS",
-    "NUTRIENTS",
     "STAGED",
     "Limit",
     "as_date",
@@ -44,7 +44,6 @@ LIMITS = {
     "potassium": Limit("g m-2", 50.0),
 }
 """Kinds of applications. Fertiliser is counted as the element: N, P and K."""
-NUTRIENTS = ("nitrogen", "phosphorus", "potassium")
 STAGED = ("irrigation", *NUTRIENTS)
 """Kinds that may be given at a development stage."""
 

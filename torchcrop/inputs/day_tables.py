@@ -8,10 +8,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from torchcrop.inputs.applications import NUTRIENTS
 from torchcrop.inputs.assignments import Assigned
 from torchcrop.inputs.management import Management, ManagementError
 from torchcrop.inputs.parameter_checks import RECORDS
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import nearest
 
 __all__ = ["DayTables"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from torchcrop.inputs.applications import LIMITS, NUTRIENTS, STAGED, read_date, slip
+from torchcrop.inputs.applications import LIMITS, STAGED, read_date, slip
 from torchcrop.inputs.management import LONGEST, Management, ManagementError
 from torchcrop.inputs.observations import ObservationError, read_observations
 from torchcrop.inputs.parameters import ParameterError, load_soil, provenance_of
@@ -23,6 +23,7 @@ from torchcrop.inputs.weather import Weather, load_weather, read_weather
 from torchcrop.inputs.weather_checks import WeatherError
 from torchcrop.inputs.yaml_files import FileError, looks_like_path, read_yaml, unknown_keys
 from torchcrop.models.model import Site
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record, nearest
 from torchcrop.simulation.seasons import Season
 

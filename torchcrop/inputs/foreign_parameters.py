@@ -19,7 +19,7 @@ from torchcrop.inputs.parameter_checks import RECORDS, cross_checks, read_entrie
 from torchcrop.inputs.parameters import ParameterError, build, missing_values
 from torchcrop.inputs.provenance import Provenance, provenance_of, value_of
 from torchcrop.inputs.yaml_files import FileError
-from torchcrop.models.lintul5_parameters import Lintul5Crop
+from torchcrop.models.lintul5_records import Lintul5Crop
 from torchcrop.quantities import Quantity, Record, nearest
 
 __all__ = ["collect", "export_ttutil", "import_crop", "import_soil"]

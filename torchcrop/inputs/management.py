@@ -16,7 +16,6 @@ from typing import Any
 
 from torchcrop.inputs.applications import (
     LIMITS,
-    NUTRIENTS,
     STAGED,
     Applications,
     Day,
@@ -29,6 +28,7 @@ from torchcrop.inputs.applications import (
     recovery_points,
     within,
 )
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record, nearest
 from torchcrop.simulation.seasons import Season, Station
 

@@ -18,6 +18,7 @@ from torchcrop.models.lintul1 import Lintul1Crop
 from torchcrop.models.lintul2 import Lintul2Crop, Lintul2Soil
 from torchcrop.models.lintul3 import Lintul3Crop, Lintul3Soil
 from torchcrop.models.lintul5 import Lintul5Crop, Lintul5Soil
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Quantity, Record, nearest
 
 __all__ = ["RECORDS", "check_texts", "cross_checks", "read_entries"]
@@ -77,7 +78,7 @@ _FRACTIONS: dict[type[Record], tuple[str, ...]] = {
 _SUM_TOLERANCE = 1e-6
 _NUTRIENTS: dict[type[Record], tuple[str, ...]] = {
     Lintul3Crop: ("nitrogen",),
-    Lintul5Crop: ("nitrogen", "phosphorus", "potassium"),
+    Lintul5Crop: NUTRIENTS,
 }
 """Nutrients of which residual concentrations must stay below those of an organ that is not short."""
 _ABSCISSA = {"development stage": "DVS", "temperature sum": "TSUM"}

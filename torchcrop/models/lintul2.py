@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from torchcrop.functions.switches import Switches
-from torchcrop.models.irrigation import IrrigationDrivers, TriggeredIrrigation, irrigation_drivers, triggered
 from torchcrop.models.lintul1 import (
     LISTENERS,
     Lintul1Crop,
@@ -25,6 +24,7 @@ from torchcrop.models.lintul1 import (
     daily_drivers,
     potential_growth,
 )
+from torchcrop.models.management import IrrigationDrivers, TriggeredIrrigation, irrigation_drivers, triggered
 from torchcrop.models.model import Day, Site, Weather
 from torchcrop.processes import canopy, partitioning, penman, phenology, soil_water
 from torchcrop.quantities import Record, driver, output, parameter, record, state

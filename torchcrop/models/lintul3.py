@@ -15,7 +15,6 @@ from torch import Tensor
 
 from torchcrop.functions.smoothing import exceeds
 from torchcrop.functions.switches import Switches
-from torchcrop.models.irrigation import irrigation_drivers, triggered
 from torchcrop.models.lintul1 import LISTENERS, SpringWheat, potential_growth
 from torchcrop.models.lintul2 import crop_finds
 from torchcrop.models.lintul3_records import (
@@ -26,6 +25,7 @@ from torchcrop.models.lintul3_records import (
     Lintul3Soil,
     Lintul3State,
 )
+from torchcrop.models.management import irrigation_drivers, triggered
 from torchcrop.models.model import Day, Observable, Weather
 from torchcrop.processes import (
     applications,
@@ -162,7 +162,7 @@ class Lintul3(SpringWheat):
         if self.production_level == "potential":
             return None
         away = ("nitrogen",) if self.production_level == "nitrogen" else tuple(self.stresses)
-        return replace(self, relief=dict.fromkeys(away, 1.0))
+        return replace(self, relief={**self.relief, **dict.fromkeys(away, 1.0)})
 
     def listeners(self, kind: str) -> tuple[str, ...]:
         return LISTENERS.get(kind, ())
@@ -438,25 +438,19 @@ class Lintul3(SpringWheat):
         ratio = water.ratio
 
         # Nitrogen: what the crop holds against what it needs
-        held = Organs(state.leaf_nitrogen, state.stem_nitrogen, state.root_nitrogen)
-        residual = Organs(
-            crop.nitrogen_residual_leaves * state.leaves,
-            crop.nitrogen_residual_stems * state.stems,
-            crop.nitrogen_residual_roots * state.roots,
-        )
-        most_held = Organs(
-            most * state.leaves,
-            most * crop.nitrogen_stems_to_leaves * state.stems,
-            most * crop.nitrogen_roots_to_leaves * state.roots,
+        nitrogen = crop_nutrients.status(
+            switches,
+            Organs(state.leaf_nitrogen, state.stem_nitrogen, state.root_nitrogen),
+            Organs(state.leaves, state.stems, state.roots),
+            Organs(crop.nitrogen_residual_leaves, crop.nitrogen_residual_stems, crop.nitrogen_residual_roots),
+            most,
+            crop.nitrogen_stems_to_leaves,
+            crop.nitrogen_roots_to_leaves,
+            crop.nitrogen_optimal_share,
         )
         # 0 before emergence. Not multiplied by its share of the day, of which a little falls on the day before: the
         # index would be low there, and not recover.
-        index = exceeds(active) * crop_nutrients.nutrition_index(
-            switches,
-            held.leaves + held.stems,
-            residual.leaves + residual.stems,
-            crop.nitrogen_optimal_share * (most_held.leaves + most_held.stems),
-        )
+        index = exceeds(active) * nitrogen.nutrition
         index = self.relieved("nitrogen", index)
         short = 1 - index
 
@@ -499,13 +493,13 @@ class Lintul3(SpringWheat):
 
         # Nitrogen flows
         open_ = alive * (1 - satisfied) * moist
-        lacking = crop_nutrients.demand(switches, most_held, held)
+        lacking = crop_nutrients.demand(switches, nitrogen.largest, nitrogen.held)
         uptake = soil_nutrients.uptake(switches, lacking.total, state.mineral_nitrogen, drivers.due * open_)
         gained_by = crop_nutrients.shared(uptake, lacking, lacking.total)
         moved_from = crop_nutrients.to_storage(
             switches,
             alive * switches.positive(crop.nitrogen_maximum_storage * state.storage_organs - state.storage_nitrogen),
-            crop_nutrients.translocatable(switches, held, residual, crop.root_translocation),
+            crop_nutrients.translocatable(switches, nitrogen.held, nitrogen.residual, crop.root_translocation),
             crop.nitrogen_translocation_time,
             alive * filling,
         )

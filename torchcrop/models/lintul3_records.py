@@ -8,8 +8,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from torchcrop.functions.tables import Table
-from torchcrop.models.irrigation import IrrigationDrivers
 from torchcrop.models.lintul2 import Lintul2Management, Lintul2Soil
+from torchcrop.models.management import IrrigationDrivers, NitrogenRecovery
 from torchcrop.models.model import Site
 from torchcrop.quantities import Record, driver, output, parameter, record, state, table
 
@@ -264,7 +264,7 @@ class Lintul3Soil(Lintul2Soil):
     )
 
 
-class Lintul3Management(Lintul2Management):
+class Lintul3Management(Lintul2Management, NitrogenRecovery):
     """Management of LINTUL3."""
 
     flooded: Tensor = parameter(
@@ -273,15 +273,6 @@ class Lintul3Management(Lintul2Management):
         symbol="WMFAC",
         switch=True,
         doc="1: flooded rice; irrigation refills to saturation, and roots do not lack oxygen",
-    )
-    nitrogen_recovery: Table = table(
-        [0.0, 0.7, 366.0, 0.7],
-        unit="-",
-        x="day number",
-        x_unit="d",
-        symbol="NRFTAB",
-        bounds=(0, 1),
-        doc="share of applied nitrogen that becomes available to the crop",
     )
 
 

@@ -18,16 +18,18 @@ from torch import Tensor
 from torchcrop.functions.smoothing import exceeds, hard_max, hard_min
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table, afgen
-from torchcrop.models.irrigation import irrigation_drivers, triggered
-from torchcrop.models.lintul5_parameters import Lintul5Crop, Lintul5Parameters, Lintul5Soil
-from torchcrop.models.lintul5_states import (
+from torchcrop.models.lintul5_records import (
+    Lintul5Crop,
     Lintul5Drivers,
     Lintul5NutrientDrivers,
     Lintul5NutrientOutputs,
     Lintul5NutrientState,
     Lintul5Outputs,
+    Lintul5Parameters,
+    Lintul5Soil,
     Lintul5State,
 )
+from torchcrop.models.management import irrigation_drivers, triggered
 from torchcrop.models.model import Day, Event, Model, Observable, Weather
 from torchcrop.processes import (
     applications,
@@ -40,14 +42,13 @@ from torchcrop.processes import (
     soil_nutrients,
     soil_water,
 )
-from torchcrop.processes.crop_nutrients import Organs
+from torchcrop.processes.crop_nutrients import NUTRIENTS, Organs, Status
 from torchcrop.quantities import Record, nearest
 
 __all__ = ["Lintul5", "Lintul5Crop", "Lintul5Soil"]
 
 
 LEVELS = ("potential", "water", "nitrogen", "npk")
-NUTRIENTS = ("nitrogen", "phosphorus", "potassium")
 
 # Reduction of transpiration by CO2 (Wolf 2012, table FPENMTB).
 _CO2_TRANSPIRATION = Table.from_pairs([(40.0, 1.05), (360.0, 1.0), (720.0, 0.95), (1000.0, 0.92), (2000.0, 0.92)])
@@ -135,17 +136,6 @@ class _Nutrients(NamedTuple):
     organic: Tensor
     mineralisation: Tensor
     fixation: Tensor
-
-
-class _Status(NamedTuple):
-    """Nutrients of the crop at the start of a day, ``[3, B]`` each [g m-2]."""
-
-    nutrients: _Nutrients
-    held: Organs
-    residual: Organs
-    largest: Organs
-    indices: Tensor
-    """Nutrition indices [-]."""
 
 
 class _Life(NamedTuple):
@@ -622,13 +612,13 @@ class Lintul5(Model):
         # Nutrients: what the crop holds against what it needs
         nutrition = drivers.unstressed
         nitrogen_index = nutrition_index = torch.ones_like(emerged)
-        status = self._nutrient_status(state, drivers, most, emerged, switches) if self.with_nutrients else None
-        if status is not None and self.limiting:
+        found = self._nutrient_status(state, drivers, most, emerged, switches) if self.with_nutrients else None
+        if found is not None and self.limiting:
             # The smallest rests at 1, written so that a rounded kink is exact at rest. P and K count at the level of
             # nitrogen too: their uptake is not limited there, but lags behind growth by a day.
             nitrogen, phosphorus, potassium = (
                 1 - self.relieved(nutrient, index)
-                for nutrient, index in zip(NUTRIENTS, status.indices.unbind(0), strict=True)
+                for nutrient, index in zip(NUTRIENTS, found[1].nutrition.unbind(0), strict=True)
             )
             nitrogen_index = 1 - nitrogen
             nutrition_index = 1 - switches.max(switches.max(nitrogen, phosphorus), potassium)
@@ -758,10 +748,10 @@ class Lintul5(Model):
             "anthesis": anthesis,
             "maturity": maturity,
         }
-        if status is None:
+        if found is None:
             return Lintul5State(**rates_of), Lintul5Outputs(**outputs_of)
         balances, reported = self._nutrient_balances(
-            status,
+            *found,
             state,
             day,
             crop,
@@ -782,33 +772,26 @@ class Lintul5(Model):
         most: Sequence[Tensor],
         emerged: Tensor,
         switches: Switches,
-    ) -> _Status:
-        """What the crop holds of each nutrient against what it needs; `most`: largest concentrations of leaves."""
+    ) -> tuple[_Nutrients, Status]:
+        """Parameters of the nutrients, and what the crop holds of them; `most`: largest concentrations of leaves."""
         nutrients = _Nutrients(*drivers.nutrients.unbind(-3))
-        maximum_leaves = torch.stack(torch.broadcast_tensors(*most))
-        held = Organs(*(_abreast(state, organ) for organ in ("leaf", "stem", "root")))
-        residual = Organs(
-            nutrients.residual_leaves * state.leaves,
-            nutrients.residual_stems * state.stems,
-            nutrients.residual_roots * state.roots,
-        )
-        largest = Organs(
-            maximum_leaves * state.leaves,
-            maximum_leaves * nutrients.stems_to_leaves * state.stems,
-            maximum_leaves * nutrients.roots_to_leaves * state.roots,
+        crop = crop_nutrients.status(
+            switches,
+            Organs(*(_abreast(state, organ) for organ in ("leaf", "stem", "root"))),
+            Organs(state.leaves, state.stems, state.roots),
+            Organs(nutrients.residual_leaves, nutrients.residual_stems, nutrients.residual_roots),
+            torch.stack(torch.broadcast_tensors(*most)),
+            nutrients.stems_to_leaves,
+            nutrients.roots_to_leaves,
+            nutrients.optimal_share,
         )
         # 0 before emergence. Not multiplied by its share of the day: the crop would be starved on the day it emerges.
-        indices = exceeds(emerged) * crop_nutrients.nutrition_index(
-            switches,
-            held.leaves + held.stems,
-            residual.leaves + residual.stems,
-            nutrients.optimal_share * (largest.leaves + largest.stems),
-        )
-        return _Status(nutrients, held, residual, largest, indices)
+        return nutrients, crop._replace(nutrition=exceeds(emerged) * crop.nutrition)
 
     def _nutrient_balances(
         self,
-        status: _Status,
+        nutrients: _Nutrients,
+        status: Status,
         state: Any,
         day: Day,
         crop: Lintul5Crop,
@@ -818,9 +801,8 @@ class Lintul5(Model):
         switches: Switches,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Changes of the nutrient states, and outputs of the day, by name; `deaths`: dying matter [g m-2 d-1]."""
-        nutrients, held = status.nutrients, status.held
         taking = life.living * (1 - life.satisfied) * life.moist
-        lacking = crop_nutrients.demand(switches, status.largest, held)
+        lacking = crop_nutrients.demand(switches, status.largest, status.held)
         demanded = (1 - nutrients.fixation) * lacking.total
         mineral, organic, stored = (_abreast(state, what) for what in ("mineral", "organic", "storage"))
         n = self.limiting
@@ -830,7 +812,7 @@ class Lintul5(Model):
         moved = crop_nutrients.to_storage(
             switches,
             switches.positive(nutrients.maximum_storage * state.storage_organs - stored),
-            crop_nutrients.translocatable(switches, held, status.residual, crop.root_translocation),
+            crop_nutrients.translocatable(switches, status.held, status.residual, crop.root_translocation),
             nutrients.translocation_time,
             life.living * life.filling,
         )
@@ -849,7 +831,7 @@ class Lintul5(Model):
             ]
         )
         supply = life.alive * applied * day.drivers.recovery
-        unlimited = torch.ones_like(status.indices[n:])
+        unlimited = torch.ones_like(status.nutrition[n:])
         balances = {
             "leaf_{}": gained.leaves - moved.leaves - lost.leaves,
             "stem_{}": gained.stems - moved.stems - lost.stems,
@@ -863,8 +845,8 @@ class Lintul5(Model):
         }
         reported = {
             # Where the level does not limit it, a nutrient is shown as sufficient: the original's.
-            "{}_index": torch.cat([status.indices[:n], unlimited]),
-            "crop_{}": held.total + stored,
+            "{}_index": torch.cat([status.nutrition[:n], unlimited]),
+            "crop_{}": status.held.total + stored,
             "{}_uptake": uptake,
             "{}_demand": lacking.total,
         }

@@ -14,7 +14,19 @@ from torch import Tensor
 from torchcrop.functions.smoothing import is_zero
 from torchcrop.functions.switches import Number, Switches
 
-__all__ = ["Organs", "demand", "nutrition_index", "shared", "to_storage", "translocatable"]
+__all__ = [
+    "NUTRIENTS",
+    "Organs",
+    "Status",
+    "demand",
+    "nutrition_index",
+    "shared",
+    "status",
+    "to_storage",
+    "translocatable",
+]
+
+NUTRIENTS = ("nitrogen", "phosphorus", "potassium")
 
 _SMALLEST_INDEX = 0.001
 
@@ -30,6 +42,53 @@ class Organs(NamedTuple):
     def total(self) -> Tensor:
         """Sum over the organs."""
         return self.leaves + self.stems + self.roots
+
+
+class Status(NamedTuple):
+    """A nutrient in the crop at the start of a day [g m-2]."""
+
+    held: Organs
+    residual: Organs
+    largest: Organs
+    nutrition: Tensor
+    """Nutrition index [-]."""
+
+
+def status(
+    switches: Switches,
+    held: Organs,
+    matter: Organs,
+    residual: Organs,
+    largest_leaves: Tensor,
+    stems_to_leaves: Tensor,
+    roots_to_leaves: Tensor,
+    optimal_share: Tensor,
+) -> Status:
+    """What a crop holds of a nutrient against what it needs.
+
+    Parameters
+    ----------
+    held, matter : Organs
+        Nutrient and dry matter of leaves, stems and roots [g m-2].
+    residual : Organs
+        Residual concentrations [g g-1].
+    largest_leaves : Tensor
+        Largest concentration of leaves at the crop's stage [g g-1].
+    stems_to_leaves, roots_to_leaves : Tensor
+        That of stems and of roots over it [-].
+    optimal_share : Tensor
+        Optimal over largest concentration of leaves and stems [-].
+    """
+    left = Organs(*(concentration * mass for concentration, mass in zip(residual, matter, strict=True)))
+    largest = Organs(
+        largest_leaves * matter.leaves,
+        largest_leaves * stems_to_leaves * matter.stems,
+        largest_leaves * roots_to_leaves * matter.roots,
+    )
+    index = nutrition_index(
+        switches, held.leaves + held.stems, left.leaves + left.stems, optimal_share * (largest.leaves + largest.stems)
+    )
+    return Status(held, left, largest, index)
 
 
 def nutrition_index(switches: Switches, content: Tensor, residual: Tensor, optimal: Tensor) -> Tensor:

@@ -18,12 +18,13 @@ from torch import Tensor
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Shelf, Table
 from torchcrop.models.model import Day, Model, Site, Weather
+from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record, is_wrapped, nearest
 from torchcrop.simulation.seasons import Season, Station
 
 __all__ = ["Calendar", "Forcing", "assemble_parameters", "batch_size", "prepare_tables", "stack_records"]
 
-EVENT_KINDS = ("irrigation", "irrigation_table", "nitrogen", "phosphorus", "potassium")
+EVENT_KINDS = ("irrigation", "irrigation_table", *NUTRIENTS)
 SCENARIO = {
     "temperature": ("tmin and tmax", "added [degC]"),
     "rain": ("rain", "factor [-]"),

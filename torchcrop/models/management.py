@@ -1,14 +1,15 @@
-"""Irrigation that the state of the soil decides: what LINTUL2, LINTUL3 and LINTUL5 share of it."""
+"""Management that LINTUL2, LINTUL3 and LINTUL5 share: irrigation that the soil decides, recovery of nitrogen."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from torchcrop.functions.switches import Switches
+from torchcrop.functions.tables import Table
 from torchcrop.processes import soil_water
-from torchcrop.quantities import Record, driver, parameter
+from torchcrop.quantities import Record, driver, parameter, table
 
-__all__ = ["IrrigationDrivers", "TriggeredIrrigation", "irrigation_drivers", "triggered"]
+__all__ = ["IrrigationDrivers", "NitrogenRecovery", "TriggeredIrrigation", "irrigation_drivers", "triggered"]
 
 
 class TriggeredIrrigation(Record):
@@ -28,6 +29,20 @@ class TriggeredIrrigation(Record):
         unit="-",
         bounds=(0, 1),
         doc="share of the deficit to field capacity that an irrigation by the trigger refills",
+    )
+
+
+class NitrogenRecovery(Record):
+    """How much of the nitrogen that a management applies reaches the crop."""
+
+    nitrogen_recovery: Table = table(
+        [0.0, 0.7, 366.0, 0.7],
+        unit="-",
+        x="day number",
+        x_unit="d",
+        symbol="NRFTAB",
+        bounds=(0, 1),
+        doc="share of applied nitrogen that becomes available to the crop",
     )
 
 
