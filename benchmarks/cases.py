@@ -25,7 +25,7 @@ from benchmarks.clock import (
 from benchmarks.contenders import REPOSITORY, Contender, Own, Peer
 from benchmarks.peers import make_env
 
-PEER_NAME = f"{make_env.PEER} {make_env.VERSION}"
+PEER_NAME = make_env.TORCHCROP.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +150,9 @@ def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season
 
 TORCHCROP_111 = Peer(
     name=PEER_NAME,
-    python=make_env.env_python(),
+    python=make_env.TORCHCROP.python,
     program=Path(make_env.__file__).with_name("torchcrop_111.py"),
-    make="python -m benchmarks.peers.make_env",
+    make="python -m benchmarks.peers.make_env torchcrop",
 )
 
 

@@ -1,16 +1,17 @@
-"""Make the environment in which the peer "torchcrop 1.1.1" runs.
+"""Make the environments in which the peers run.
 
-The peer has our import name, so it can never share an environment with us: it gets a virtual environment of
-its own under ``benchmarks/.envs`` (ignored by git) and is only ever started through that environment's
-Python.
+A peer never shares an environment with us: one has our import name, and the needs of another must not decide which
+versions we are measured with. Each gets a virtual environment of its own under ``benchmarks/.envs`` (ignored by git)
+and is only ever started through that environment's Python.
 
-Run it as ``python -m benchmarks.peers.make_env [--force]``; an environment that is already right is left as
+Run it as ``python -m benchmarks.peers.make_env [PEER ...] [--force]``; an environment that is already right is left as
 it is.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -18,72 +19,91 @@ import subprocess
 import sys
 from pathlib import Path
 
-PEER = "torchcrop"
-VERSION = "1.1.1"
-
-#: Both programs run on this torch, so that a ratio compares the two models and not two releases of torch.
+#: All programs run on this torch, so that a ratio compares the programs and not two releases of torch.
 TORCH_VERSION = "2.13.0"
-
-#: The peer's run-time needs beside torch, pinned: the peer itself is installed without its dependencies,
-#: because its ``torch>=2.0`` would let pip replace the pinned torch by a newer one.
-NEEDS = ("numpy==2.4.6", "pyyaml==6.0.3")
 
 PYTHON = "3.11"
 
-ENV = Path(__file__).resolve().parents[1] / ".envs" / f"{PEER}-{VERSION}"
-
-# Asked of the environment itself and in isolated mode (-I): neither PYTHONPATH nor the working directory,
-# where OUR package of the same name lies, may answer in the peer's place.
-_FACTS = f"""
-import importlib.metadata as m, json, platform
-names = ("torch", "{PEER}", "numpy", "pyyaml")
-print(json.dumps({{"python": platform.python_version(), **{{n: m.version(n) for n in names}}}}))
-"""
+ENVIRONMENTS = Path(__file__).resolve().parents[1] / ".envs"
 
 
-def env_python(env: Path = ENV) -> Path:
-    """Return the path of the environment's Python interpreter."""
-    if os.name == "nt":
-        return env / "Scripts" / "python.exe"
-    return env / "bin" / "python"
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """A peer and what it needs.
 
-
-def installed(env: Path = ENV) -> dict[str, str] | None:
-    """Return the versions that an environment holds.
-
-    Parameters
+    Attributes
     ----------
-    env : Path
-        Folder of the virtual environment.
-
-    Returns
-    -------
-    dict of str to str, or None
-        Versions of python, torch, the peer, numpy and pyyaml; None where the environment is absent or
-        incomplete.
+    peer, version : str
+        The package on the index; it is installed without its dependencies, because its ``torch>=...`` would let pip
+        replace the pinned torch by a newer one.
+    needs : tuple of str
+        Its run-time needs beside torch, pinned.
+    any_python : bool
+        The package asks for a newer Python than ours but runs on ours.
     """
-    python = env_python(env)
-    if not python.exists():
-        return None
-    answer = subprocess.run([str(python), "-I", "-c", _FACTS], capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        return None
-    facts: dict[str, str] = json.loads(answer.stdout)
-    return facts
+
+    peer: str
+    version: str
+    needs: tuple[str, ...]
+    any_python: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name in tables and results."""
+        return f"{self.peer} {self.version}"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the virtual environment."""
+        return ENVIRONMENTS / f"{self.peer}-{self.version}"
+
+    @property
+    def python(self) -> Path:
+        """The environment's interpreter."""
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """Version of each package that is compared or decides how fast the peer is."""
+        return {
+            "torch": TORCH_VERSION,
+            self.peer: self.version,
+            **dict(need.split("==") for need in self.needs),
+        }
+
+    def installed(self) -> dict[str, str] | None:
+        """Versions of python and of `pins` that the environment holds; None where it is absent or incomplete."""
+        if not self.python.exists():
+            return None
+        # Asked of the environment itself and in isolated mode (-I): neither PYTHONPATH nor the working directory,
+        # where OUR package of the same name may lie, may answer in the peer's place.
+        question = (
+            "import importlib.metadata as m, json, platform; "
+            f"print(json.dumps({{'python': platform.python_version(), **{{n: m.version(n) for n in {[*self.pins]}}}}}))"
+        )
+        answer = subprocess.run([str(self.python), "-I", "-c", question], capture_output=True, text=True, check=False)
+        if answer.returncode != 0:
+            return None
+        facts: dict[str, str] = json.loads(answer.stdout)
+        return facts
+
+    def is_right(self, facts: dict[str, str] | None) -> bool:
+        """Tell whether these versions are the pinned ones."""
+        # A local wheel calls itself "2.13.0+cpu": the public part of the version is what counts.
+        return (
+            facts is not None
+            and facts["python"].startswith(f"{PYTHON}.")
+            and all(facts[package].split("+")[0] == version for package, version in self.pins.items())
+        )
 
 
-def is_right(facts: dict[str, str] | None) -> bool:
-    """Tell whether an environment holds the pinned python, torch and peer."""
-    if facts is None:
-        return False
-    # A local wheel calls itself "2.13.0+cpu": the public part of the version is what counts.
-    torch_release = facts["torch"].split("+")[0]
-    return (
-        facts["python"].startswith(f"{PYTHON}.")
-        and torch_release == TORCH_VERSION
-        and facts[PEER] == VERSION
-        and all(facts[name] == version for name, version in (need.split("==") for need in NEEDS))
-    )
+TORCHCROP = Environment("torchcrop", "1.1.1", ("numpy==2.4.6", "pyyaml==6.0.3"))
+SOFTTORCH = Environment(
+    "softtorch", "0.1.1", ("numpy==2.4.6", "numba==0.68.1", "POT==0.9.7.post1", "torchopt==0.7.3"), any_python=True
+)
+
+#: By the name of the peer.
+PEERS = {environment.peer: environment for environment in (TORCHCROP, SOFTTORCH)}
 
 
 def find_python() -> str:
@@ -98,17 +118,17 @@ def find_python() -> str:
         return sys.executable
     found = shutil.which(f"python{PYTHON}")
     if found is None:
-        raise RuntimeError(f"the peer's environment needs python{PYTHON}: install it, or put it on PATH")
+        raise RuntimeError(f"the peers' environments need python{PYTHON}: install it, or put it on PATH")
     return found
 
 
-def make_env(env: Path = ENV, *, force: bool = False) -> dict[str, str]:
-    """Make the peer's environment, unless it is already there and right.
+def make_env(environment: Environment, *, force: bool = False) -> dict[str, str]:
+    """Make a peer's environment, unless it is already there and right.
 
     Parameters
     ----------
-    env : Path
-        Folder of the virtual environment.
+    environment : Environment
+        The peer and its needs.
     force : bool
         Make it anew in any case.
 
@@ -124,35 +144,40 @@ def make_env(env: Path = ENV, *, force: bool = False) -> dict[str, str]:
     subprocess.CalledProcessError
         If an installation step fails.
     """
-    facts = installed(env)
-    if facts is not None and is_right(facts) and not force:
+    facts = environment.installed()
+    if facts is not None and environment.is_right(facts) and not force:
         return facts
-    if env.exists():
-        shutil.rmtree(env)
-    subprocess.run([find_python(), "-m", "venv", str(env)], check=True)
+    if environment.folder.exists():
+        shutil.rmtree(environment.folder)
+    subprocess.run([find_python(), "-m", "venv", str(environment.folder)], check=True)
 
     def install(*what: str) -> None:
         # stdout is left to the caller's own output; pip's progress is a message and goes to stderr.
-        subprocess.run([str(env_python(env)), "-m", "pip", "install", "--quiet", *what], check=True, stdout=sys.stderr)
+        command = [str(environment.python), "-m", "pip", "install", "--quiet", *what]
+        subprocess.run(command, check=True, stdout=sys.stderr)
 
     install(f"torch=={TORCH_VERSION}")
-    install(*NEEDS)
-    install("--no-deps", f"{PEER}=={VERSION}")
-    facts = installed(env)
-    if facts is None or not is_right(facts):
-        raise RuntimeError(
-            f"{env} holds {facts}; expected python {PYTHON}, torch {TORCH_VERSION}, {PEER} {VERSION}, "
-            f"{', '.join(NEEDS)}"
-        )
+    install(*environment.needs)
+    any_python = ["--ignore-requires-python"] if environment.any_python else []
+    install("--no-deps", *any_python, f"{environment.peer}=={environment.version}")
+    facts = environment.installed()
+    if facts is None or not environment.is_right(facts):
+        raise RuntimeError(f"{environment.folder} holds {facts}; expected python {PYTHON} and {environment.pins}")
     return facts
 
 
 def main() -> None:
-    """Command line: make the environment and print what it holds."""
-    parser = argparse.ArgumentParser(description=f'Make the environment of the peer "{PEER} {VERSION}".')
-    parser.add_argument("--force", action="store_true", help="make it anew even if it is right")
-    facts = make_env(force=parser.parse_args().force)
-    print(json.dumps({"env": str(ENV), **facts}, indent=2))
+    """Command line: make the environments and print what they hold."""
+    parser = argparse.ArgumentParser(description="Make the environments of the peers.")
+    parser.add_argument("peer", nargs="*", help=f"of {', '.join(PEERS)}; default: all")
+    parser.add_argument("--force", action="store_true", help="make them anew even if they are right")
+    options = parser.parse_args()
+    unknown = set(options.peer) - set(PEERS)
+    if unknown:
+        parser.error(f"no peer {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    for peer in options.peer or PEERS:
+        facts = make_env(PEERS[peer], force=options.force)
+        print(json.dumps({"env": str(PEERS[peer].folder), **facts}, indent=2))
 
 
 if __name__ == "__main__":

@@ -308,14 +308,17 @@ def usage(*command: str) -> str:
     return f"```text\n{text.getvalue().rstrip()}\n```"
 
 
-def results() -> str:
-    """The newest file of benchmark results, complete ones first."""
-    files = sorted((ROOT / "benchmarks" / "results").glob("*.md"))
+def results(part: str = "") -> str:
+    """The newest file of benchmark results, of the seasons or of a part such as ``soft``, complete ones first."""
+    folder = ROOT / "benchmarks" / "results" / part
+    files = sorted(folder.glob("*.md"))
     files = [f for f in files if "partial" not in f.name] or files
+    place = folder.relative_to(ROOT).as_posix()
     if not files:
-        return "No results are in the repository yet: `make bench` writes them to `benchmarks/results`."
+        command = f"make bench-{part}" if part else "make bench"
+        return f"No results are in the repository yet: `{command}` writes them to `{place}`."
     text = files[-1].read_text(encoding="utf-8")
-    return f"From `benchmarks/results/{files[-1].name}`.\n\n" + re.sub(r"^(#+ )", r"##\1", text, flags=re.MULTILINE)
+    return f"From `{place}/{files[-1].name}`.\n\n" + re.sub(r"^(#+ )", r"##\1", text, flags=re.MULTILINE)
 
 
 GENERATORS: dict[str, Callable[..., str]] = {

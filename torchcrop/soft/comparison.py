@@ -1,0 +1,233 @@
+"""Soft comparisons: shares from 0 (false) to 1 (true) instead of truth values.
+
+`softness` is a distance on the axis of the operands; `epsilon` decides ties: as the softness goes to 0, ``greater`` of
+equals goes to 0 and ``greater_equal`` to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from torchcrop.soft.checks import floating
+from torchcrop.soft.curves import Curve, Number, Shape, slope, step
+from torchcrop.soft.elementwise import ABS, Softness, paired, shape_of
+
+__all__ = [
+    "eq",
+    "equal",
+    "greater",
+    "greater_equal",
+    "isclose",
+    "less",
+    "less_equal",
+    "not_equal",
+]
+
+#: Shift of a threshold that decides ties. [unit of the operands]
+EPSILON = 1e-10
+
+
+def _beyond(x: Tensor, y: Number, shift: float, less: bool, shape: Shape) -> Tensor:
+    return step(_difference(x, y, shift, less), shape)
+
+
+def _beyond_slopes(x: Tensor, y: Number, shift: float, less: bool, shape: Shape) -> tuple[Tensor, ...]:
+    rise = slope(_difference(x, y, shift, less), shape)
+    rise = -rise if less else rise
+    return (rise, -rise) if isinstance(y, Tensor) else (rise,)
+
+
+def _difference(x: Tensor, y: Number, shift: float, less: bool) -> Tensor:
+    # 1 - S(d) is S(-d), to the last digit where S is small.
+    return (torch.rsub(x, y) if less else x - y) + shift
+
+
+_BEYOND = Curve(_beyond, _beyond_slopes)
+
+
+def _same(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> Tensor:
+    """Return ``2 L(|x - y| <= 0)``, with the soft absolute value and L(d <= t) = S(t - d + epsilon)."""
+    return 2 * step(epsilon - ABS.value(x - y, shape), shape)
+
+
+def _same_slopes(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> tuple[Tensor, Tensor]:
+    value, (turn,) = ABS.value(x - y, shape), ABS.slopes(x - y, shape)
+    fall = -2 * slope(epsilon - value, shape) * turn
+    return fall, -fall
+
+
+_EQUAL = Curve(_same, _same_slopes)
+
+
+def _close(x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape) -> Tensor:
+    """Return ``L(|x - y| <= tol) / L(0 <= tol)``, with soft absolute values and L(d <= t) = S(t - d + epsilon)."""
+    tolerance = atol + epsilon + rtol * ABS.value(y, shape) if rtol else atol + epsilon
+    within = step(tolerance - ABS.value(x - y, shape), shape)
+    return within / _at_equality(tolerance, y, shape)
+
+
+def _at_equality(tolerance: Number, like: Tensor, shape: Shape) -> Tensor:
+    return step(tolerance if isinstance(tolerance, Tensor) else like.new_full((), tolerance), shape)
+
+
+def _close_slopes(
+    x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape
+) -> tuple[Tensor, Tensor]:
+    distance, (turn,) = x - y, ABS.slopes(x - y, shape)
+    tolerance = atol + epsilon + rtol * ABS.value(y, shape) if rtol else atol + epsilon
+    full = _at_equality(tolerance, y, shape)
+    inside = tolerance - ABS.value(distance, shape)
+    fall = slope(inside, shape) / full
+    by_x = -fall * turn
+    if not isinstance(tolerance, Tensor):
+        return by_x, -by_x
+    widening = rtol * ABS.slopes(y, shape)[0]
+    share = step(inside, shape) / full
+    return by_x, fall * (turn + widening) - share * slope(tolerance, shape) / full * widening
+
+
+_CLOSE = Curve(_close, _close_slopes)
+
+
+def greater(
+    x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth", epsilon: float = EPSILON
+) -> Tensor:
+    """Share to which x > y: ``S(x - y - epsilon)``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape; integers are taken in torch's default dtype.
+    y : Tensor or float
+        Broadcasts with x.
+    softness : float or Tensor, optional
+        Greater than 0; broadcasts with x. Without: the default of `default_softness`, 0.1. [unit of x]
+    mode : str
+        See `sigmoidal`; "hard" compares.
+    epsilon : float
+        Decides ties. [unit of x]
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape, from 0 to 1, floating point.
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        If x is no tensor, the softness not positive, the mode unknown.
+    """
+    return _compared("greater", torch.gt, x, y, softness, mode, -epsilon)
+
+
+def greater_equal(
+    x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth", epsilon: float = EPSILON
+) -> Tensor:
+    """Share to which x >= y: ``S(x - y + epsilon)``. Parameters, errors: as `greater`."""
+    return _compared("greater_equal", torch.ge, x, y, softness, mode, epsilon)
+
+
+def less(
+    x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth", epsilon: float = EPSILON
+) -> Tensor:
+    """Share to which x < y: ``1 - greater_equal(x, y)``. Parameters, errors: as `greater`."""
+    return _compared("less", torch.lt, x, y, softness, mode, -epsilon)
+
+
+def less_equal(
+    x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth", epsilon: float = EPSILON
+) -> Tensor:
+    """Share to which x <= y: ``1 - greater(x, y)``. Parameters, errors: as `greater`."""
+    return _compared("less_equal", torch.le, x, y, softness, mode, epsilon)
+
+
+def eq(
+    x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth", epsilon: float = EPSILON
+) -> Tensor:
+    r"""Share to which x equals y: twice that of ``|x - y| <= 0``, with the soft absolute value.
+
+    1 where they are equal, falling to 0 over a few softnesses. Parameters, errors: as `greater`.
+    """
+    return _equal("eq", x, y, softness, mode, epsilon)
+
+
+def not_equal(
+    x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth", epsilon: float = EPSILON
+) -> Tensor:
+    """Share to which x differs from y: ``1 - eq(x, y)``. Parameters, errors: as `greater`."""
+    return 1 - _equal("not_equal", x, y, softness, mode, epsilon)
+
+
+def isclose(
+    x: Tensor,
+    y: Tensor,
+    softness: Softness = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-8,
+    mode: str = "smooth",
+    epsilon: float = EPSILON,
+) -> Tensor:
+    r"""Share to which x and y are close: ``L(|x - y| <= tol) / L(0 <= tol)`` with ``tol = atol + rtol |y|``.
+
+    L is `less_equal`, and the absolute values are soft. 1 where x equals y, never above 1, and `eq` where tol is 0.
+
+    Parameters
+    ----------
+    x, softness, mode, epsilon
+        As in `greater`.
+    y : Tensor
+        Broadcasts with x.
+    rtol, atol : float
+        Relative and absolute tolerance, at least 0. [1], [unit of x]
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape, from 0 to 1; `torch.isclose` in hard mode.
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        As `greater`.
+    """
+    x, y = paired("isclose", floating("isclose", "x", x), floating("isclose", "y", y))
+    shape, _ = shape_of("isclose", softness, mode, x)
+    if shape is None:
+        return torch.isclose(x, y, rtol=rtol, atol=atol).to(x.dtype)
+    return _CLOSE((x, y), rtol, atol, epsilon, shape)
+
+
+def _compared(
+    operator: str,
+    hard: Callable[..., Tensor],
+    x: Tensor,
+    y: Tensor | float,
+    softness: Softness,
+    mode: str,
+    shift: float,
+) -> Tensor:
+    x = floating(operator, "x", x)
+    shape, _ = shape_of(operator, softness, mode, x)
+    if isinstance(y, Tensor):
+        x, y = paired(operator, x, y)
+    if shape is None:
+        return hard(x, y).to(x.dtype)
+    less = operator.startswith("less")
+    if isinstance(y, Tensor):
+        return _BEYOND((x, y), shift, less, shape)
+    return _BEYOND((x,), float(y), shift, less, shape)
+
+
+def _equal(operator: str, x: Tensor, y: Tensor | float, softness: Softness, mode: str, epsilon: float) -> Tensor:
+    x = floating(operator, "x", x)
+    shape, _ = shape_of(operator, softness, mode, x)
+    x, y = paired(operator, x, y)
+    if shape is None:
+        return torch.eq(x, y).to(x.dtype)
+    return _EQUAL((x, y), epsilon, shape)
+
+
+equal = eq

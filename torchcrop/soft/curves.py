@@ -1,0 +1,273 @@
+"""The soft step S(x) and its antiderivative R(x) in every mode, and the evaluation of such curves on large tensors.
+
+With the width ``w`` of a mode (the softness, or five times the softness where the transition has an end) and
+``u = x / w``, ``v = clamp((1 + u) / 2, 0, 1)``:
+
+============  ===========================  ================================
+mode          S                            R / w
+============  ===========================  ================================
+smooth        1 / (1 + exp(-u))            log(1 + exp(u))
+pseudohuber   (1 + u / sqrt(1 + u²)) / 2   (u + sqrt(1 + u²)) / 2
+c0            v                            v², u above 1
+c1            v² (3 - 2v)                  v³ (2 - v), u above 1
+c2            v³ (10 - 15v + 6v²)          v⁴ (5 - 6v + 2v²), u above 1
+_c1_pnorm     sqrt(S) - sqrt(1 - S) = u    antiderivative
+_c2_pnorm     cbrt(S) - cbrt(1 - S) = u    antiderivative
+============  ===========================  ================================
+
+S is a cumulative distribution: symmetric, S(0) = 1/2. R is convex, and exactly x where S is exactly 1.
+
+Every curve is written in differentiable torch operators, so its derivatives are right to any order. On large tensors
+`blocked` evaluates the same expression, and the curve's first derivative, on blocks that stay in the cache: the
+intermediate tensors never reach the memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+Number = Tensor | float
+
+#: Half width of the transition in units of the softness, where it has an end.
+STRETCH = 5.0
+#: Elements of a block: two cores hold a handful of its halves, in float32, in second-level caches of a megabyte.
+BLOCK = 131_072
+# Beyond this many widths every curve is flat or straight; a tensor softness is protected from overflow there.
+_FAR = 1000.0
+# torch's softplus turns straight above its threshold; at the default of 20 that costs 2e-9.
+_STRAIGHT_ABOVE = 40.0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A mode and its width: the softness as the curves need it.
+
+    Attributes
+    ----------
+    mode : str
+        One of the modes of the table above.
+    width : float or Tensor
+        Broadcasts with x. [unit of x]
+    """
+
+    mode: str
+    width: Number
+
+    @classmethod
+    def of(cls, mode: str, softness: Number) -> Shape:
+        """Return the shape of a mode at a softness."""
+        return cls(mode, softness if mode in ("smooth", "pseudohuber") else STRETCH * softness)
+
+    @property
+    def ends(self) -> bool:
+        """Whether the transition has an end, at one width from 0."""
+        return self.mode not in ("smooth", "pseudohuber")
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """Return ``u = x / w``."""
+        if isinstance(self.width, Tensor):
+            # The derivative to the width is -u/w times that of the curve, which is 0 far out: u must not overflow.
+            limit = _FAR * self.width.detach()
+            x = torch.minimum(torch.maximum(x, -limit), limit)
+        return x / self.width
+
+    def progress(self, x: Tensor) -> Tensor:
+        """Return ``v = clamp((1 + x / w) / 2, 0, 1)``."""
+        if isinstance(self.width, Tensor):
+            return ((self.scaled(x) + 1) / 2).clamp(0, 1)
+        # x / 2w + 1/2 in one pass.
+        return torch.rsub(x, 0.5, alpha=-0.5 / self.width).clamp(0, 1)
+
+    def limited(self, x: Tensor) -> Tensor:
+        """Return ``u = clamp(x / w, -1, 1)``."""
+        return (self.scaled(x) if isinstance(self.width, Tensor) else x * (1 / self.width)).clamp(-1, 1)
+
+    def hypotenuse(self, x: Tensor) -> Tensor:
+        """Return ``sqrt(x² + w²)``, without overflow."""
+        width = self.width if isinstance(self.width, Tensor) else torch.full_like(x, self.width)
+        return torch.hypot(x, width)
+
+
+def step(x: Tensor, shape: Shape) -> Tensor:
+    """Return S(x), a share from 0 to 1."""
+    if shape.mode == "pseudohuber":
+        return x / shape.hypotenuse(x) / 2 + 0.5
+    if shape.mode == "smooth":
+        return torch.sigmoid(shape.scaled(x))
+    if shape.mode in ("_c1_pnorm", "_c2_pnorm"):
+        _, high = _roots(shape.scaled(x).clamp(-1, 1), shape.mode)
+        return high**2 if shape.mode == "_c1_pnorm" else high**3
+    if shape.mode == "c0" and torch.is_grad_enabled():
+        # At the ends of the transition half of either derivative, what a central difference sees.
+        v = (shape.scaled(x) + 1) / 2
+        return torch.minimum(torch.maximum(v, torch.zeros_like(v)), torch.ones_like(v))
+    v = shape.progress(x)
+    if shape.mode == "c0":
+        return v
+    if shape.mode == "c1":
+        return torch.rsub(v, 3, alpha=2) * v * v
+    square = v * v
+    return torch.add(torch.rsub(v, 10, alpha=15), square, alpha=6) * v * square
+
+
+def slope(x: Tensor, shape: Shape) -> Tensor:
+    """Return dS/dx. [1/unit of x]"""
+    if shape.mode == "pseudohuber":
+        hypotenuse = shape.hypotenuse(x)
+        return (shape.width / hypotenuse) ** 2 / (2 * hypotenuse)
+    if shape.mode == "smooth":
+        share = torch.sigmoid(shape.scaled(x))
+        return torch.addcmul(share, share, share, value=-1) / shape.width
+    if shape.mode == "c0":
+        distance = shape.scaled(x).abs()
+        return (torch.sign(1 - distance) + 1) / (4 * shape.width)
+    if shape.mode in ("c1", "c2"):
+        v = shape.progress(x)
+        flat = torch.addcmul(v, v, v, value=-1)  # v (1 - v)
+        return flat * (3 / shape.width) if shape.mode == "c1" else flat * flat * (15 / shape.width)
+    u = shape.scaled(x).clamp(-1, 1)
+    low, high = _roots(u, shape.mode)
+    if shape.mode == "_c1_pnorm":
+        return (1 - u) * (1 + u) / (low + high) / shape.width
+    return 3 * high**2 * low**2 / (high**2 + low**2) / shape.width
+
+
+def ramp(x: Tensor, shape: Shape) -> Tensor:
+    """Return R(x), the antiderivative of S that is 0 far below 0. [unit of x]"""
+    mode, width = shape.mode, shape.width
+    if mode == "pseudohuber":
+        return (x + shape.hypotenuse(x)) / 2
+    # R is nowhere below x, and x itself at the end of the transition: exactly so beyond it.
+    if mode == "smooth":
+        curve = softplus(shape.scaled(x).clamp(max=_FAR), threshold=_STRAIGHT_ABOVE)
+    elif mode in ("_c1_pnorm", "_c2_pnorm"):
+        curve = _projected_ramp(shape.scaled(x).clamp(-1, 1), mode)
+    else:
+        # Up to and with the end of the transition: there R is x, and the larger of the two has the slope 1.
+        v = shape.progress(x)
+        square, scale = v * v, 1.0 if isinstance(width, Tensor) else width
+        if mode == "c0":
+            curve = square * scale
+        elif mode == "c1":
+            curve = torch.rsub(v, 2 * scale, alpha=scale) * v * square
+        else:
+            inner = torch.add(torch.rsub(v, 5 * scale, alpha=6 * scale), square, alpha=2 * scale)
+            curve = inner * square * square
+        return torch.maximum(curve * width if isinstance(width, Tensor) else curve, x)
+    return torch.maximum(curve * width, x)
+
+
+def _roots(u: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    """Return the square (cube) roots of ``1 - S`` and S in the modes that project on the simplex, for |u| <= 1."""
+    if mode == "_c1_pnorm":  # a² + b² = 1, b - a = u
+        middle = torch.sqrt(2 - u * u) / 2
+    else:  # a³ + b³ = 1, b - a = u: (a + b)/2 = t solves t³ + 3pt = 1/4 · 2, p = u²/4, by Cardano without cancellation
+        p = u * u / 4
+        cube = (0.25 + torch.sqrt(0.0625 + p**3)) ** (2 / 3)
+        middle = 0.5 / (cube + p + p * p / cube)
+    return middle - u / 2, middle + u / 2
+
+
+def _projected_ramp(u: Tensor, mode: str) -> Tensor:
+    low, high = _roots(u, mode)
+    if mode == "_c1_pnorm":
+        return 2 / 3 + u / 2 - (low + high) ** 3 / 6
+    return 0.75 + u * high**3 - 0.75 * (low**4 + high**4)
+
+
+# --- evaluation ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A function of one or two tensors, elementwise, with its first derivatives.
+
+    Attributes
+    ----------
+    value : callable
+        ``value(*arguments, *constants)``, differentiable to any order.
+    slopes : callable
+        The derivatives of `value` to its arguments, a tuple; differentiable to any order.
+    plain : callable, optional
+        The value where no derivative is taken through it, in fewer operations.
+    """
+
+    value: Callable[..., Tensor]
+    slopes: Callable[..., tuple[Tensor, ...]]
+    plain: Callable[..., Tensor] | None = None
+
+    def __call__(self, arguments: tuple[Tensor, ...], *constants: Any) -> Tensor:
+        """Evaluate the curve.
+
+        Parameters
+        ----------
+        arguments : tuple of Tensor
+            Broadcast with each other.
+        *constants
+            What `value` and `slopes` take besides; any shape that broadcasts.
+        """
+        constant = not any(isinstance(c, Tensor) or isinstance(getattr(c, "width", None), Tensor) for c in constants)
+        if not constant or torch.compiler.is_compiling() or max(a.numel() for a in arguments) <= BLOCK:
+            return self.value(*arguments, *constants)
+        if len({a.dtype for a in arguments}) > 1:
+            dtype = torch.result_type(*arguments)
+            arguments = tuple(a.to(dtype) for a in arguments)
+        return _Blocked.apply(self, constants, *torch.broadcast_tensors(*arguments))
+
+
+class _Blocked(torch.autograd.Function):
+    """Curves on blocks. The first derivative is evaluated in blocks as well; higher ones by autograd on `slopes`."""
+
+    @staticmethod
+    def forward(curve: Curve, constants: tuple[Any, ...], *arguments: Tensor) -> Tensor:
+        result = torch.empty(arguments[0].shape, dtype=arguments[0].dtype, device=arguments[0].device)
+        flat, value = result.view(-1), curve.plain or curve.value
+        for place, *blocks in _blocks(*arguments):
+            flat[place] = value(*blocks, *constants)
+        return result
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.curve, ctx.constants, *arguments = inputs
+        ctx.save_for_backward(*arguments)
+        ctx.save_for_forward(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        arguments, wanted = ctx.saved_tensors, ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():
+            slopes = ctx.curve.slopes(*arguments, *ctx.constants)
+            return None, None, *(gradient * s if w else None for s, w in zip(slopes, wanted, strict=True))
+        results = [torch.empty_like(gradient, memory_format=torch.contiguous_format) if w else None for w in wanted]
+        for place, incoming, *blocks in _blocks(gradient, *arguments):
+            slopes = ctx.curve.slopes(*blocks, *ctx.constants)
+            for result, part in zip(results, slopes, strict=True):
+                if result is not None:
+                    torch.mul(incoming, part, out=result.view(-1)[place])
+        return None, None, *results
+
+    @staticmethod
+    def jvp(ctx: Any, _curve: None, _constants: None, *tangents: Tensor | None) -> Tensor:
+        slopes = ctx.curve.slopes(*ctx.saved_tensors, *ctx.constants)
+        parts = [s * t for s, t in zip(slopes, tangents, strict=True) if t is not None]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], curve: Curve, constants: tuple[Any, ...], *arguments: Tensor
+    ) -> tuple[Tensor, int]:
+        fronted = [a if d is None else a.movedim(d, 0) for a, d in zip(arguments, in_dims[2:], strict=True)]
+        return _Blocked.apply(curve, constants, *torch.broadcast_tensors(*fronted)), 0
+
+
+def _blocks(*tensors: Tensor) -> list[tuple[Any, ...]]:
+    """Cut tensors of one shape into blocks: the place of each in the flattened tensor, and its parts."""
+    flat = [t.reshape(-1) for t in tensors]
+    ends = range(0, flat[0].numel(), BLOCK)
+    return [(slice(i, i + BLOCK), *(f[i : i + BLOCK] for f in flat)) for i in ends]

@@ -1,0 +1,590 @@
+"""Soft forms of the elementwise operators: steps, ramps, limits and roundings.
+
+All of them are made of two curves, the soft step S and its antiderivative R (`torchcrop.soft.curves`), in the unit of
+x: the softness is a length on the axis of x. As it goes to 0 every operator goes to torch's own.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from torchcrop.soft.checks import (
+    GATED,
+    LEGACY_MODES,
+    LEGACY_SOFTNESS,
+    MODES,
+    PROJECTED_MODES,
+    floating,
+    one_of,
+    positive_softness,
+)
+from torchcrop.soft.curves import Curve, Number, Shape, ramp, slope, step
+
+__all__ = [
+    "abs",
+    "ceil",
+    "clamp",
+    "clip",
+    "floor",
+    "heaviside",
+    "maximum",
+    "minimum",
+    "relu",
+    "remainder",
+    "round",
+    "sigmoidal",
+    "sign",
+    "softrelu",
+    "trunc",
+]
+
+Softness = float | Tensor | None
+
+_ELEMENTWISE = (*MODES, *PROJECTED_MODES, *LEGACY_MODES, *(GATED + mode for mode in LEGACY_MODES))
+
+
+def shape_of(
+    operator: str, softness: Softness, mode: str, like: Tensor, *, hard: bool = True
+) -> tuple[Shape | None, bool]:
+    """Return the shape of the step that `softness` and `mode` name, and whether the mode's name says gated.
+
+    Parameters
+    ----------
+    operator : str
+        For the messages.
+    softness : float, Tensor or None
+        Greater than 0; not looked at in hard mode. [unit of x]
+    mode : str
+        A mode of `elementwise` operators, legacy ones included.
+    like : Tensor
+        A tensor softness takes its dtype and device.
+    hard : bool
+        Whether the operator has a hard mode.
+
+    Returns
+    -------
+    Shape or None
+        None in hard mode.
+    bool
+        True for ``gated_*``.
+
+    Raises
+    ------
+    ValueError
+        If the mode is unknown, or the softness not positive.
+    """
+    one_of(operator, "mode", mode, _ELEMENTWISE if hard else [m for m in _ELEMENTWISE if m != "hard"])
+    if mode == "hard":
+        return None, False
+    gated = mode.startswith(GATED)
+    name = mode.removeprefix(GATED)
+    positive = positive_softness(operator, softness, like)
+    if name in LEGACY_MODES:
+        return Shape.of(LEGACY_MODES[name], positive / LEGACY_SOFTNESS), gated
+    return Shape.of(name, positive), gated
+
+
+# --- curves ----------------------------------------------------------------------------------------------
+
+
+def _sign(x: Tensor, shape: Shape) -> Tensor:
+    if shape.mode == "c1":
+        u = shape.limited(x)
+        return torch.rsub(u * u, 1.5, alpha=0.5) * u
+    if shape.mode == "c2":
+        u = shape.limited(x)
+        square = u * u
+        return torch.addcmul(torch.rsub(square, 1.875, alpha=1.25), square, square, value=0.375) * u
+    return 2 * step(x, shape) - 1
+
+
+def _abs(x: Tensor, shape: Shape) -> Tensor:
+    return x * _sign(x, shape)
+
+
+def _abs_slope(x: Tensor, shape: Shape) -> Tensor:
+    # sign(x) + 2 x S'(x): beyond the transition the polynomials are the sign.
+    if shape.mode == "c1":
+        u = shape.limited(x)
+        return torch.rsub(u * u, 3, alpha=2) * u
+    if shape.mode == "c2":
+        u = shape.limited(x)
+        square = u * u
+        return torch.addcmul(torch.rsub(square, 3.75, alpha=5), square, square, value=2.25) * u
+    if shape.mode == "smooth":
+        share = step(x, shape)
+        return torch.addcmul(2 * share - 1, torch.addcmul(share, share, share, value=-1), x * (2 / shape.width))
+    return _sign(x, shape) + 2 * x * slope(x, shape)
+
+
+def _gated(x: Tensor, shape: Shape) -> Tensor:
+    return x * step(x, shape)
+
+
+def _gated_slope(x: Tensor, shape: Shape) -> Tensor:
+    return step(x, shape) + x * slope(x, shape)
+
+
+def _clamp(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool) -> Tensor:
+    part = _gated if gated else ramp
+    if x.dtype == torch.float64:
+        return low + part(x - low, shape) - part(x - high, shape)
+    # In single precision the difference of two ramps loses the third digit behind the point at x = 10 000. So their
+    # hard parts go together, and R(d) - max(0, d) = R(-|d|), the same for the gated form, is added.
+    above_low, above_high = (x >= low).to(x.dtype), (x >= high).to(x.dtype)
+    limited = low * (1 - above_low) + x * (above_low - above_high) + high * above_high
+    return limited + part((x - low) * (1 - 2 * above_low), shape) - part((x - high) * (1 - 2 * above_high), shape)
+
+
+def _clamp_slope(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool) -> Tensor:
+    part = _gated_slope if gated else step
+    return part(x - low, shape) - part(x - high, shape)
+
+
+def _far_clamp(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
+    middle, half = (low + high) / 2, (high - low) / 2
+    y = x - middle
+    return torch.copysign(half - ramp(half - y.abs(), shape), y) + middle
+
+
+def _far_clamp_slope(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
+    middle, half = (low + high) / 2, (high - low) / 2
+    return step(half - (x - middle).abs(), shape)
+
+
+def _larger(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
+    # R is added to the larger of the two, or the smaller would be lost beside it. Which one is taken for the larger
+    # makes no difference to value or derivatives: R(d) = d + R(-d).
+    first = (x >= y).to(x.dtype)
+    return x * first + y * (1 - first) + ramp((x - y) * (1 - 2 * first), shape)
+
+
+def _larger_plain(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
+    return torch.maximum(x, y) + ramp(-(x - y).abs(), shape)
+
+
+def _larger_slopes(x: Tensor, y: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+    share = step(x - y, shape)
+    return share, 1 - share
+
+
+STEP = Curve(step, lambda x, shape: (slope(x, shape),))
+_RAMP = Curve(ramp, lambda x, shape: (step(x, shape),))
+_SIGN = Curve(_sign, lambda x, shape: (2 * slope(x, shape),))
+ABS = Curve(_abs, lambda x, shape: (_abs_slope(x, shape),))
+_GATED_RAMP = Curve(_gated, lambda x, shape: (_gated_slope(x, shape),))
+_CLAMP = Curve(_clamp, lambda *arguments: (_clamp_slope(*arguments),))
+# Limits so far apart that at most one of them is felt at any x: one curve instead of two.
+_FAR_CLAMP = Curve(
+    _clamp, lambda *arguments: (_far_clamp_slope(*arguments),), lambda *arguments: _far_clamp(*arguments)
+)
+_LARGER = Curve(_larger, _larger_slopes, _larger_plain)
+
+
+# --- operators -------------------------------------------------------------------------------------------
+
+
+def sigmoidal(x: Tensor, softness: Softness = None, mode: str = "smooth") -> Tensor:
+    """Soft step from 0 to 1 at 0, the share S(x).
+
+    Parameters
+    ----------
+    x : Tensor
+        Any shape; integers are taken in torch's default dtype.
+    softness : float or Tensor, optional
+        Greater than 0; a tensor broadcasts with x and may be differentiated. Without: the default of
+        `default_softness`, 0.1. [unit of x]
+    mode : {"smooth", "c0", "c1", "c2"}
+        smooth: logistic, ``1 / (1 + exp(-x/softness))``. c0, c1, c2: exactly 0 below ``-5 softness``, exactly 1 above
+        ``5 softness``, and a polynomial with no, one, two continuous derivatives between. Or an earlier name:
+        entropic, euclidean, cubic, quartic, quintic, pseudohuber, whose softness means softness/10.
+
+    Returns
+    -------
+    Tensor
+        Shape of x and softness broadcast, in [0, 1].
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        If x is no tensor, the softness not positive, the mode unknown (or "hard": see `heaviside`).
+    """
+    x = floating("sigmoidal", "x", x)
+    shape, _ = shape_of("sigmoidal", softness, mode, x, hard=False)
+    return STEP((x,), shape)
+
+
+def softrelu(x: Tensor, softness: Softness = None, mode: str = "smooth", gated: bool = False) -> Tensor:
+    """Soft ramp R(x), the antiderivative of the soft step; or, gated, ``x S(x)``.
+
+    R is at least max(0, x), and one derivative smoother than S. The gated form is below 0 for x < 0 and not monotone.
+
+    Parameters
+    ----------
+    x, softness, mode
+        As in `sigmoidal`; ``gated_*`` modes are gated whatever `gated` says.
+    gated : bool
+        Give ``x S(x)``.
+
+    Returns
+    -------
+    Tensor
+        Shape of x and softness broadcast. [unit of x]
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        As `sigmoidal`.
+    """
+    x = floating("softrelu", "x", x)
+    shape, by_name = shape_of("softrelu", softness, mode, x, hard=False)
+    return (_GATED_RAMP if gated or by_name else _RAMP)((x,), shape)
+
+
+def heaviside(x: Tensor, softness: Softness = None, mode: str = "smooth") -> Tensor:
+    """Soft unit step, 1/2 at 0: `sigmoidal`, and in hard mode 0, 1/2 or 1, with derivative 0.
+
+    Parameters, errors: as `sigmoidal`.
+    """
+    x = floating("heaviside", "x", x)
+    shape, _ = shape_of("heaviside", softness, mode, x)
+    return (torch.sign(x) + 1) / 2 if shape is None else STEP((x,), shape)
+
+
+def relu(x: Tensor, softness: Softness = None, mode: str = "smooth", gated: bool = False) -> Tensor:
+    """Soft ``max(0, x)``: `softrelu`, and `torch.relu` in hard mode.
+
+    Parameters, errors: as `softrelu`.
+    """
+    x = floating("relu", "x", x)
+    shape, by_name = shape_of("relu", softness, mode, x)
+    if shape is None:
+        return torch.relu(x)
+    return (_GATED_RAMP if gated or by_name else _RAMP)((x,), shape)
+
+
+def sign(x: Tensor, softness: Softness = None, mode: str = "smooth") -> Tensor:
+    """Soft sign, ``2 S(x) - 1``; `torch.sign` in hard mode.
+
+    Parameters, errors: as `sigmoidal`.
+    """
+    x = floating("sign", "x", x)
+    shape, _ = shape_of("sign", softness, mode, x)
+    return torch.sign(x) if shape is None else _SIGN((x,), shape)
+
+
+def abs(x: Tensor, softness: Softness = None, mode: str = "smooth") -> Tensor:
+    """Soft absolute value, ``x sign(x)``: 0 at 0, and below the absolute value elsewhere.
+
+    Parameters, errors: as `sigmoidal`. [unit of x]
+    """
+    x = floating("abs", "x", x)
+    shape, _ = shape_of("abs", softness, mode, x)
+    return torch.abs(x) if shape is None else ABS((x,), shape)
+
+
+def clamp(
+    x: Tensor,
+    a: Tensor | float,
+    b: Tensor | float,
+    softness: Softness = None,
+    mode: str = "smooth",
+    gated: bool = False,
+) -> Tensor:
+    """Soft limit of x to ``[a, b]``: ``a + R(x - a) - R(x - b)``.
+
+    The limits are approached from inside; gated they are overstepped a little. With ``a > b`` it mirrors the range,
+    where `torch.clamp` gives b. In float64 this is the sum as it stands, so that x is rounded to its 16th digit (the
+    result is wrong by 1e-6 at x = 1e10, and lost beyond 1e15 times the range); float32 and below are exact at any x.
+
+    Parameters
+    ----------
+    x, softness, mode, gated
+        As in `softrelu`.
+    a, b : float or Tensor
+        Lower and upper limit; broadcast with x. Derivatives flow to tensors. [unit of x]
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape. [unit of x]
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        As `sigmoidal`.
+    """
+    x = floating("clamp", "x", x)
+    shape, by_name = shape_of("clamp", softness, mode, x)
+    if shape is None:
+        return torch.minimum(torch.maximum(x, _like(a, x)), _like(b, x))
+    gated = gated or by_name
+    numbers = not (isinstance(a, Tensor) or isinstance(b, Tensor) or isinstance(shape.width, Tensor))
+    apart = numbers and not gated and shape.ends and b - a >= 2 * shape.width
+    return (_FAR_CLAMP if apart else _CLAMP)((x,), a, b, shape, gated)
+
+
+def maximum(x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth") -> Tensor:
+    """Soft larger of two, ``y + R(x - y)``: never below either, above by R(0) where they are equal.
+
+    Parameters
+    ----------
+    x, softness, mode
+        As in `sigmoidal`.
+    y : Tensor or float
+        Broadcasts with x. [unit of x]
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape; in hard mode `torch.maximum`. [unit of x]
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        As `sigmoidal`.
+    """
+    return _extreme("maximum", x, y, softness, mode)
+
+
+def minimum(x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth") -> Tensor:
+    """Soft smaller of two, ``x - R(x - y)``: never above either, below by R(0) where they are equal.
+
+    Parameters, errors: as `maximum`.
+    """
+    return _extreme("minimum", x, y, softness, mode)
+
+
+def _extreme(operator: str, x: Tensor, y: Tensor | float, softness: Softness, mode: str) -> Tensor:
+    x = floating(operator, "x", x)
+    shape, _ = shape_of(operator, softness, mode, x)
+    x, y = paired(operator, x, y)
+    if shape is None:
+        return torch.maximum(x, y) if operator == "maximum" else torch.minimum(x, y)
+    return _LARGER((x, y), shape) if operator == "maximum" else -_LARGER((-x, -y), shape)
+
+
+def paired(operator: str, x: Tensor, y: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Return two tensors of one dtype."""
+    if not isinstance(y, Tensor):
+        return x, torch.full((), float(y), dtype=x.dtype, device=x.device)
+    y = floating(operator, "y", y)
+    dtype = torch.promote_types(x.dtype, y.dtype)
+    return x.to(dtype), y.to(dtype)
+
+
+def _like(value: Tensor | float, x: Tensor) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.full((), float(value), dtype=x.dtype, device=x.device)
+
+
+# --- roundings -------------------------------------------------------------------------------------------
+
+
+def _staircase(x: Tensor, shift: float, radius: int, shape: Shape) -> Tensor:
+    """Round ``x + shift`` to the nearest integer by soft steps.
+
+    The mean of the integers up to `radius` from the nearest, weighted with ``S(d - n + 1/2) - S(d - n - 1/2)``.
+    """
+    nearest, d = _nearest(x, shift)
+    total, weight = _window(step, d, radius, shape, 1.0)
+    return nearest + (total / weight if isinstance(weight, Tensor) else total)
+
+
+def _staircase_slope(x: Tensor, shift: float, radius: int, shape: Shape) -> Tensor:
+    _, d = _nearest(x, shift)
+    total_slope, weight_slope = _window(slope, d, radius, shape, 0.0)
+    if not isinstance(weight_slope, Tensor):
+        return total_slope
+    total, weight = _window(step, d, radius, shape, 1.0)
+    return (total_slope - total / weight * weight_slope) / weight
+
+
+def _nearest(x: Tensor, shift: float) -> tuple[Tensor, Tensor]:
+    """Return the integer nearest to ``x + shift``, and the way to it from there."""
+    x = x + shift if shift else x
+    nearest = torch.round(x).detach()
+    return nearest, x - nearest
+
+
+def _trunc(x: Tensor, radius: int, shape: Shape) -> Tensor:
+    return _staircase(x, -0.5, radius, shape) + (1 - step(x, shape))
+
+
+def _trunc_slope(x: Tensor, radius: int, shape: Shape) -> Tensor:
+    return _staircase_slope(x, -0.5, radius, shape) - slope(x, shape)
+
+
+def _remainder(x: Tensor, y: Number, radius: int, shape: Shape) -> Tensor:
+    return x - y * _staircase(x / y, -0.5, radius, shape)
+
+
+def _remainder_slope(x: Tensor, y: Number, radius: int, shape: Shape) -> Tensor:
+    return 1 - _staircase_slope(x / y, -0.5, radius, shape)
+
+
+def _window(
+    part: Callable[[Tensor, Shape], Tensor], d: Tensor, radius: int, shape: Shape, above: float
+) -> tuple[Tensor, Tensor | float]:
+    """Sum n times the weights, and the weights (or their derivatives), over the window around the nearest integer.
+
+    By summation by parts ``sum n (s_n - s_(n+1))`` is ``sum s_n`` less the ends' share, with ``s_n = S(d - n + 1/2)``:
+    one step for each edge between two integers. Edges out of reach are 0 or `above`.
+    """
+    reach = _reach(shape, d.dtype) + 0.5
+
+    def edge(h: float) -> Tensor | float:
+        if h <= -reach:
+            return above
+        return 0.0 if h >= reach else part(d - h, shape)
+
+    low, high = edge(-radius - 0.5), edge(radius + 0.5)
+    inner: Tensor | float = -radius * (low + high)
+    for n in range(1 - radius, radius + 1):
+        inner = inner + edge(n - 0.5)
+    return inner if isinstance(inner, Tensor) else torch.full_like(d, inner), low - high
+
+
+def _reach(shape: Shape, dtype: torch.dtype) -> float:
+    """Return the distance from 0 where S is 0 or 1 to the last digit."""
+    if isinstance(shape.width, Tensor) or shape.mode == "pseudohuber":
+        return math.inf
+    return shape.width * (-math.log(torch.finfo(dtype).eps / 4) if shape.mode == "smooth" else 1.0)
+
+
+_STAIRCASE = Curve(_staircase, lambda *arguments: (_staircase_slope(*arguments),))
+_TRUNC = Curve(_trunc, lambda *arguments: (_trunc_slope(*arguments),))
+_REMAINDER = Curve(_remainder, lambda *arguments: (_remainder_slope(*arguments),))
+
+
+def round(x: Tensor, softness: Softness = None, mode: str = "smooth", neighbor_radius: int = 5) -> Tensor:
+    """Soft rounding to the nearest integer: a staircase with soft steps.
+
+    With the nearest integer c, and ``w_n = S(x - n + 1/2) - S(x - n - 1/2)`` for the integers n from c - r to c + r:
+    ``c + sum((n - c) w_n) / sum(w_n)``.
+
+    Parameters
+    ----------
+    x, softness, mode
+        As in `sigmoidal`. From a softness of about 0.3 the staircase is nearly straight.
+    neighbor_radius : int
+        r, the number of integers on either side, at least 0.
+
+    Returns
+    -------
+    Tensor
+        `torch.round` (halves to even) in hard mode. [unit of x]
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        As `sigmoidal`; or if `neighbor_radius` is negative.
+    """
+    return _rounded("round", torch.round, 0.0, x, softness, mode, neighbor_radius)
+
+
+def floor(x: Tensor, softness: Softness = None, mode: str = "smooth", neighbor_radius: int = 5) -> Tensor:
+    """Soft floor, the soft staircase of `round` with its steps at the integers: ``round(x - 1/2)``.
+
+    Parameters, errors: as `round`; `torch.floor` in hard mode.
+    """
+    return _rounded("floor", torch.floor, -0.5, x, softness, mode, neighbor_radius)
+
+
+def ceil(x: Tensor, softness: Softness = None, mode: str = "smooth", neighbor_radius: int = 5) -> Tensor:
+    """Soft ceiling, the soft staircase of `round` with its steps at the integers: ``round(x + 1/2)``.
+
+    Parameters, errors: as `round`; `torch.ceil` in hard mode.
+    """
+    return _rounded("ceil", torch.ceil, 0.5, x, softness, mode, neighbor_radius)
+
+
+def trunc(x: Tensor, softness: Softness = None, mode: str = "smooth", neighbor_radius: int = 5) -> Tensor:
+    """Soft rounding towards 0: `floor` without its step at 0, ``floor(x) + 1 - S(x)``.
+
+    Parameters, errors: as `round`; `torch.trunc` in hard mode.
+    """
+    return _rounded("trunc", torch.trunc, -0.5, x, softness, mode, neighbor_radius)
+
+
+def remainder(
+    x: Tensor, y: Tensor | float, softness: Softness = None, mode: str = "smooth", neighbor_radius: int = 5
+) -> Tensor:
+    """Soft remainder ``x - y floor(x / y)``, with the sign of y: a saw-tooth whose drops are soft.
+
+    Parameters
+    ----------
+    x, softness, mode, neighbor_radius
+        As in `round`.
+    y : Tensor or float
+        Divisor, not 0; broadcasts with x. [unit of x]
+
+    Returns
+    -------
+    Tensor
+        Broadcast shape; `torch.remainder` in hard mode. [unit of x]
+
+    Raises
+    ------
+    NotATensorError, ValueError
+        As `round`.
+    """
+    x = floating("remainder", "x", x)
+    check_radius("remainder", neighbor_radius)
+    shape, _ = shape_of("remainder", softness, mode, x)
+    if shape is None:
+        return torch.remainder(x, y)
+    if isinstance(y, Tensor):
+        x, y = paired("remainder", x, y)
+        size: Number = y.abs()
+    else:
+        size = builtins.abs(y)
+    if isinstance(size, float | int) and size == 0:
+        raise ValueError("remainder: y is 0; a divisor must not be 0")
+    return _REMAINDER((x,), y, neighbor_radius, _no_wider(Shape(shape.mode, shape.width / size), x, neighbor_radius))
+
+
+def _rounded(
+    operator: str,
+    hard: Callable[[Tensor], Tensor],
+    shift: float,
+    x: Tensor,
+    softness: Softness,
+    mode: str,
+    neighbor_radius: int,
+) -> Tensor:
+    x = floating(operator, "x", x)
+    check_radius(operator, neighbor_radius)
+    shape, _ = shape_of(operator, softness, mode, x)
+    if shape is None:
+        return hard(x)
+    shape = _no_wider(shape, x, neighbor_radius)
+    if operator == "trunc":
+        return _TRUNC((x,), neighbor_radius, shape)
+    return _STAIRCASE((x,), shift, neighbor_radius, shape)
+
+
+def check_radius(operator: str, neighbor_radius: int) -> None:
+    """Refuse a window of negative size.
+
+    Raises
+    ------
+    ValueError
+        Then.
+    """
+    if neighbor_radius < 0:
+        raise ValueError(f"{operator}: neighbor_radius is {neighbor_radius}; it must be at least 0")
+
+
+def _no_wider(shape: Shape, x: Tensor, radius: int) -> Shape:
+    """Hold the width of steps where they make all weights of the window equal; their sum would be lost in rounding."""
+    widest = torch.finfo(x.dtype).eps ** (-1 / 3) * (radius + 1)
+    width = shape.width.clamp(max=widest) if isinstance(shape.width, Tensor) else builtins.min(shape.width, widest)
+    return Shape(shape.mode, width)
+
+
+clip = clamp
