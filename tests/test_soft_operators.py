@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.func import hessian, jacfwd, jacrev, jvp, vmap
 
 import torchcrop.soft as soft
@@ -91,6 +92,14 @@ def test_softness_may_be_a_tensor_with_one_value_for_each_slice(name: str, metho
 def test_vmap_is_a_loop(call: Call) -> None:
     x = torch.stack([points(), points() + 0.37, 2 * points()])
     torch.testing.assert_close(vmap(call)(x), torch.stack([call(part) for part in x]), rtol=1e-9, atol=1e-10)
+
+
+@each(EVERY)
+def test_dual_numbers_are_forward_mode(call: Call) -> None:
+    x, direction = points(), points().flip(0)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(call(forward_ad.make_dual(x, direction))).tangent
+    torch.testing.assert_close(tangent, jvp(call, (x,), (direction,))[1], rtol=1e-8, atol=1e-9)
 
 
 @each(EVERY)
@@ -314,7 +323,9 @@ def test_blocks_are_the_whole(call: Call, monkeypatch: pytest.MonkeyPatch) -> No
         forward = jvp(call, (x.detach(),), (points().flip(0),))[1]
         mapped = vmap(call)(torch.stack([x.detach(), x.detach() + 0.1]))
         rows = jacrev(call)(x.detach())
-        results.append((value, first, plain, second, forward, mapped, rows))
+        every = torch.eye(value.numel(), dtype=value.dtype).reshape(-1, *value.shape)
+        batched = torch.autograd.grad(call(x), x, every, is_grads_batched=True)[0].reshape(rows.shape)
+        results.append((value, first, plain, second, forward, mapped, rows, batched))
     for whole, blocked in zip(*results, strict=True):
         torch.testing.assert_close(blocked, whole, rtol=1e-8, atol=1e-9)
 

@@ -23,7 +23,12 @@ RowGradient = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor | N
 
 
 def by_rows(
-    function: RowFunction, pairs: int, rows: Tensor, *others: Tensor, gradient: RowGradient | None = None
+    function: RowFunction,
+    pairs: int,
+    rows: Tensor,
+    *others: Tensor,
+    gradient: RowGradient | None = None,
+    reference: RowFunction | None = None,
 ) -> tuple[Tensor, ...]:
     """Evaluate a function of rows, in blocks where there are many pairs.
 
@@ -39,6 +44,9 @@ def by_rows(
         Shape ``[..., m]``, m as it comes; the leading dimensions broadcast with those of `rows`.
     gradient : callable, optional
         The first derivative by hand, where that takes fewer operations than autograd's.
+    reference : callable, optional
+        The same function in ordinary torch operations alone, for higher derivatives and forward mode: transforms do not
+        nest through functions with derivatives of their own.
 
     Returns
     -------
@@ -53,26 +61,32 @@ def by_rows(
         return function(rows, *others)
     # Contiguous: forward mode does not take a tensor of which several entries are one.
     flat = [t.expand(*lead, t.shape[-1]).reshape(-1, t.shape[-1]).contiguous() for t in (rows, *others)]
-    outputs = _ByRows.apply(function, gradient, pairs, *flat)
+    outputs = _ByRows.apply(function, gradient, reference or function, pairs, *flat)
     return tuple(o.reshape(*lead, *o.shape[1:]) for o in outputs)
 
 
 class _ByRows(torch.autograd.Function):
     @staticmethod
     def forward(
-        function: RowFunction, gradient: RowGradient | None, pairs: int, rows: Tensor, *others: Tensor
+        function: RowFunction,
+        gradient: RowGradient | None,
+        reference: RowFunction,
+        pairs: int,
+        rows: Tensor,
+        *others: Tensor,
     ) -> tuple[Tensor, ...]:
         results: list[Tensor] = []
-        for slices, part in _parts(rows, pairs):
-            outputs = function(rows[slices, part], *(o[slices] for o in others))
-            results = results or [o.new_empty(*rows.shape, *o.shape[2:]) for o in outputs]
-            for result, output in zip(results, outputs, strict=True):
-                result[slices, part] = output
+        for slices, pieces in _parts(rows, pairs):
+            for piece in pieces:
+                outputs = function(rows[slices, piece], *(o[slices] for o in others))
+                results = results or [o.new_empty(*rows.shape, *o.shape[2:]) for o in outputs]
+                for result, output in zip(results, outputs, strict=True):
+                    result[slices, piece] = output
         return tuple(results)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.function, ctx.gradient, ctx.pairs, *tensors = inputs
+        ctx.gradient, ctx.reference, ctx.pairs, *tensors = inputs[1:]
         ctx.set_materialize_grads(False)
         ctx.count = len(tensors)
         ctx.save_for_backward(*tensors, *output)
@@ -81,37 +95,35 @@ class _ByRows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         tensors, outputs = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
-        wanted = ctx.needs_input_grad[3:]
+        wanted = ctx.needs_input_grad[4:]
         given = [i for i, g in enumerate(gradients) if g is not None]
         if not given:
-            return None, None, None, *(None for _ in tensors)
+            return None, None, None, None, *(None for _ in tensors)
 
         def function(*inputs: Tensor) -> tuple[Tensor, ...]:
-            results = ctx.function(*inputs)
+            results = ctx.reference(*inputs)
             return tuple(results[i] for i in given)
 
         incoming = tuple(g for g in gradients if g is not None)
         if torch.is_grad_enabled():
             backward = torch.func.vjp(function, *tensors)[1]
-            return None, None, None, *(g if w else None for g, w in zip(backward(incoming), wanted, strict=True))
+            return None, None, None, None, *(g if w else None for g, w in zip(backward(incoming), wanted, strict=True))
 
-        def by_autograd(inputs: tuple[Tensor, ...], _outputs: Any, _incoming: Any) -> tuple[Tensor | None, ...]:
-            used = [t.detach().requires_grad_(w) for t, w in zip(inputs, wanted, strict=True)]
-            with torch.enable_grad():
-                results = function(*used)
-                live = [t for t in used if t.requires_grad]
-                given_parts = [g for g in _incoming if g is not None]
-                found = iter(torch.autograd.grad(results, live, given_parts, allow_unused=True))
-            return tuple(next(found) if w else None for w in wanted)
+        def by_autograd(inputs: tuple[Tensor, ...], _outputs: Any, incoming: Any) -> tuple[Tensor | None, ...]:
+            return torch.func.vjp(function, *inputs)[1](tuple(g for g in incoming if g is not None))
 
         gradient = ctx.gradient or by_autograd
-        return None, None, None, *_blocked_gradient(gradient, ctx.pairs, tensors, outputs, gradients, wanted)
+        return None, None, None, None, *_blocked_gradient(gradient, ctx.pairs, tensors, outputs, gradients, wanted)
 
     @staticmethod
-    def jvp(ctx: Any, _function: None, _gradient: None, _pairs: None, *tangents: Tensor | None) -> tuple[Tensor, ...]:
+    def jvp(
+        ctx: Any, _function: None, _gradient: None, _reference: None, _pairs: None, *tangents: Tensor | None
+    ) -> tuple[Tensor, ...]:
         tensors = ctx.saved_tensors[: ctx.count]
         moves = tuple(torch.zeros_like(x) if t is None else t for x, t in zip(tensors, tangents, strict=True))
-        return torch.func.jvp(ctx.function, tensors, moves)[1]
+        # Forward by twice backward, since forward mode does not nest: what goes back is linear in what comes in.
+        outputs, backward, *_ = torch.func.vjp(ctx.reference, *tensors)
+        return torch.func.vjp(backward, tuple(torch.zeros_like(o) for o in outputs))[1](moves)[0]
 
     @staticmethod
     def vmap(
@@ -119,16 +131,17 @@ class _ByRows(torch.autograd.Function):
         in_dims: tuple[Any, ...],
         function: RowFunction,
         gradient: RowGradient | None,
+        reference: RowFunction,
         pairs: int,
         *tensors: Tensor,
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         size = info.batch_size
         fronted = [
             t.expand(size, *t.shape) if d is None else t.movedim(d, 0)
-            for t, d in zip(tensors, in_dims[3:], strict=True)
+            for t, d in zip(tensors, in_dims[4:], strict=True)
         ]
         flat = [t.reshape(-1, t.shape[-1]).contiguous() for t in fronted]
-        outputs = _ByRows.apply(function, gradient, pairs, *flat)
+        outputs = _ByRows.apply(function, gradient, reference, pairs, *flat)
         return tuple(o.reshape(size, -1, *o.shape[1:]) for o in outputs), (0,) * len(outputs)
 
 
@@ -140,25 +153,37 @@ def _blocked_gradient(
     incoming: tuple[Tensor | None, ...],
     wanted: tuple[bool, ...],
 ) -> list[Tensor | None]:
-    totals = [torch.zeros_like(t) if w else None for t, w in zip(tensors, wanted, strict=True)]
-    for slices, part in _parts(tensors[0], pairs):
-        places = [(slices, part if i == 0 else slice(None)) for i in range(len(tensors))]
-        found = gradient(
-            tuple(t[p] for t, p in zip(tensors, places, strict=True)),
-            tuple(o[slices, part] for o in outputs),
-            tuple(None if g is None else g[slices, part] for g in incoming),
-        )
-        for total, place, one in zip(totals, places, found, strict=True):
-            if total is not None and one is not None:
-                total[place] += one
-    return totals
+    # Put together, not written in place: under vmap over gradients there is no place to write to.
+    parts: list[list[Tensor]] = [[] for _ in tensors]
+    for slices, pieces in _parts(tensors[0], pairs):
+        found: list[list[Tensor]] = [[] for _ in tensors]
+        for piece in pieces:
+            places = [(slices, piece if i == 0 else slice(None)) for i in range(len(tensors))]
+            one = gradient(
+                tuple(t[p] for t, p in zip(tensors, places, strict=True)),
+                tuple(o[slices, piece] for o in outputs),
+                tuple(None if g is None else _narrowed(g, slices, piece) for g in incoming),
+            )
+            for have, new, w in zip(found, one, wanted, strict=True):
+                if w and new is not None:
+                    have.append(new)
+        for i, have in enumerate(found):
+            if have:
+                parts[i].append(torch.cat(have, 1) if i == 0 else sum(have[1:], have[0]))
+    return [torch.cat(part) if part else None for part in parts]
 
 
-def _parts(rows: Tensor, pairs: int) -> Iterator[tuple[slice, slice]]:
+def _narrowed(x: Tensor, *slices: slice) -> Tensor:
+    # Not x[slices]: where they are the whole, that is an alias, which vmap over gradients does not know.
+    for dim, part in enumerate(slices):
+        x = x.narrow(dim, part.start, min(part.stop, x.shape[dim]) - part.start)
+    return x
+
+
+def _parts(rows: Tensor, pairs: int) -> Iterator[tuple[slice, list[slice]]]:
     """Cut ``[slices, rows]`` into blocks of whole slices, or of some rows of one slice where that is larger."""
     slices, count = rows.shape
     together = max(1, BLOCK // max(1, count * pairs))
     length = max(1, BLOCK // max(1, pairs)) if together == 1 else max(1, count)
     for i in range(0, slices, together):
-        for j in range(0, count, length):
-            yield slice(i, i + together), slice(j, j + length)
+        yield slice(i, i + together), [slice(j, j + length) for j in range(0, count, length)]

@@ -17,6 +17,7 @@ the same; in the others it depends on the order of the values.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor
 from torchcrop.soft.blocks import by_rows
 from torchcrop.soft.checks import MODES, axis, floating, one_of, softness_of_slices
 from torchcrop.soft.elementwise import maximum
-from torchcrop.soft.simplex import project
+from torchcrop.soft.simplex import plain_project, project
 
 __all__ = ["cummax", "cummin"]
 
@@ -128,14 +129,16 @@ def _running(x: Tensor, softness: Tensor | float, mode: str, *, index: bool) -> 
     places = torch.arange(n, dtype=x.dtype, device=x.device)
     fixed = None if isinstance(softness, Tensor) else softness
 
-    def rows(place: Tensor, series: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+    def rows(place: Tensor, series: Tensor, *others: Tensor, projection: Any = project) -> tuple[Tensor, ...]:
         spread = others[0] if fixed is None else fixed
         gaps, highest = _gaps(place, series, places, others[0][..., None] if fixed is None else fixed)
-        shares = project(gaps, mode)
+        shares = projection(gaps, mode)
         values = () if scanned else (highest + spread * _excess(gaps, shares, _POWERS[mode]),)
         return (*values, shares) if index else values
 
-    found = by_rows(rows, n, places.expand_as(x), x, *([softness] if isinstance(softness, Tensor) else []))
+    spreads = [softness] if isinstance(softness, Tensor) else []
+    reference = partial(rows, projection=plain_project)
+    found = by_rows(rows, n, places.expand_as(x), x, *spreads, reference=reference)
     values = _scanned(x, softness) if scanned else found[0]
     return values, found[-1] if index else None
 

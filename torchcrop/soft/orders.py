@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from torchcrop.soft import network, transport
 from torchcrop.soft.blocks import by_rows
 from torchcrop.soft.curves import Shape
 from torchcrop.soft.elementwise import ABS
-from torchcrop.soft.simplex import log_of, log_project, project, projection_gradient
+from torchcrop.soft.simplex import log_of, log_project, plain_project, project, projection_gradient
 
 #: Least mass of an anchor between order statistics: an anchor without any would have no row.
 LEAST_MASS = 1e-12
@@ -211,35 +212,42 @@ class Order:
     def _by_rows(self, rows: Tensor, others: list[Tensor], x: Tensor | None, *, index: bool) -> tuple[Tensor, ...]:
         """Return the expectations of x, if there is one, and the rows, if asked for."""
 
-        def function(rows: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-            shares = project(self._scores(rows, *(others if x is None else others[:-1])), self.mode)
+        def function(rows: Tensor, *others: Tensor, projection: Any = project) -> tuple[Tensor, ...]:
+            shares = projection(self._scores(rows, *(others if x is None else others[:-1])), self.mode)
             expectation = () if x is None else ((shares * others[-1][..., None, :]).sum(-1),)
             return (*expectation, shares) if index else expectation
 
         given = others if x is None else [*others, x]
-        by_hand = None if x is None or isinstance(self.softness, Tensor) else self._gradient
-        return by_rows(function, self.size, rows, *given, gradient=by_hand)
+        gradient = None if isinstance(self.softness, Tensor) else partial(self._gradient, x is not None)
+        reference = partial(function, projection=plain_project)
+        return by_rows(function, self.size, rows, *given, gradient=gradient, reference=reference)
 
     def _gradient(
-        self, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], incoming: tuple[Tensor | None, ...]
+        self,
+        values: bool,
+        inputs: tuple[Tensor, ...],
+        outputs: tuple[Tensor, ...],
+        incoming: tuple[Tensor | None, ...],
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of rows, z, distances and x from those of the expectations and perhaps of the rows."""
-        rows, z, *distances, x = inputs
+        rows, z, *distances = inputs[:-1] if values else inputs
         assert not isinstance(self.softness, Tensor)
-        shares = outputs[1] if len(outputs) == 2 else project(self._scores(rows, z, *distances), self.mode)
-        of_values, of_shares = incoming[0], incoming[1] if len(incoming) == 2 else None
-        sent, of_x = of_shares, None
-        if of_values is not None:
-            sent = of_values[..., :, None] * x[..., None, :]
-            sent = sent if of_shares is None else sent + of_shares
-            of_x = (shares * of_values[..., :, None]).sum(-2)
+        index = len(outputs) > values
+        shares = outputs[-1] if index else project(self._scores(rows, z, *distances), self.mode)
+        sent = incoming[-1] if index else None
+        of_x: tuple[Tensor | None, ...] = (None,) if values else ()
+        if values and incoming[0] is not None:
+            of_values = incoming[0][..., :, None]
+            of_x = ((shares * of_values).sum(-2),)
+            by_value = of_values * inputs[-1][..., None, :]
+            sent = by_value if sent is None else sent + by_value
         assert sent is not None
         of_scores = projection_gradient(shares, sent, self.mode)
         if self.method == "neuralsort":
             of_z = (of_scores * rows[..., :, None]).sum(-2)
-            return None, of_z / self.softness, of_scores.sum(-2) / -self.softness, of_x
+            return None, of_z / self.softness, of_scores.sum(-2) / -self.softness, *of_x
         of_scores *= torch.sign(rows[..., :, None] - z[..., None, :])
-        return of_scores.sum(-1) / -self.softness, of_scores.sum(-2) / self.softness, of_x
+        return of_scores.sum(-1) / -self.softness, of_scores.sum(-2) / self.softness, *of_x
 
     # --- the other two -----------------------------------------------------------------------------------
 

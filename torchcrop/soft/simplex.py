@@ -35,14 +35,22 @@ def project(v: Tensor, mode: str) -> Tensor:
     Tensor
         Shape ``[..., n]``, not negative, with sum 1; derivatives are right to any order.
     """
+    if torch.compiler.is_compiling():
+        return plain_project(v, mode)
     if mode == "smooth":
         return _softmax(v)
     if v.shape[-1] == 0:
         return v
-    v = v - v.detach().amax(-1, keepdim=True)
-    if torch.compiler.is_compiling():
-        return _projection(v, _POWERS[mode])
-    return _Projection.apply(v, _POWERS[mode])
+    return _Projection.apply(v - v.detach().amax(-1, keepdim=True), _POWERS[mode])
+
+
+def plain_project(v: Tensor, mode: str) -> Tensor:
+    """Do as `project`, in ordinary torch operations."""
+    if mode == "smooth":
+        return torch.softmax(v, -1)
+    if v.shape[-1] == 0:
+        return v
+    return _projection(v - v.detach().amax(-1, keepdim=True), _POWERS[mode])
 
 
 def log_project(v: Tensor, mode: str) -> Tensor:
@@ -124,7 +132,9 @@ class _Projection(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, _power: None) -> Tensor:
         (v,) = ctx.saved_tensors
-        return torch.func.jvp(lambda v: _projection(v, ctx.power), (v,), (tangent,))[1]
+        # Forward by twice backward, since forward mode does not nest: what goes back is linear in what comes in.
+        share, backward, *_ = torch.func.vjp(lambda v: _projection(v, ctx.power), v)
+        return torch.func.vjp(lambda gradient: backward(gradient)[0], torch.zeros_like(share))[1](tangent)[0]
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[int, None], v: Tensor, power: int) -> tuple[Tensor, int]:
