@@ -6,6 +6,7 @@ equals goes to 0 and ``greater_equal`` to 1.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 
 import torch
@@ -42,7 +43,8 @@ def _beyond_slopes(x: Tensor, y: Number, shift: float, less: bool, shape: Shape)
 
 def _difference(x: Tensor, y: Number, shift: float, less: bool) -> Tensor:
     # 1 - S(d) is S(-d), to the last digit where S is small.
-    return (torch.rsub(x, y) if less else x - y) + shift
+    difference = torch.rsub(x, y) if less else x - y
+    return difference + shift if shift else difference
 
 
 _BEYOND = Curve(_beyond, _beyond_slopes)
@@ -216,6 +218,8 @@ def _compared(
     if shape is None:
         return hard(x, y).to(x.dtype)
     less = operator.startswith("less")
+    if not isinstance(shape.width, Tensor) and builtins.abs(shift) < torch.finfo(x.dtype).eps * shape.width / 8:
+        shift = 0.0  # nothing of it is left after rounding
     if isinstance(y, Tensor):
         return _BEYOND((x, y), shift, less, shape)
     return _BEYOND((x,), float(y), shift, less, shape)

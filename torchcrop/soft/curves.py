@@ -244,13 +244,13 @@ class _Blocked(torch.autograd.Function):
         if torch.is_grad_enabled():
             slopes = ctx.curve.slopes(*arguments, *ctx.constants)
             return None, None, *(gradient * s if w else None for s, w in zip(slopes, wanted, strict=True))
-        # Put together, not written in place: under vmap over gradients there is no place to write to.
-        parts: list[list[Tensor]] = [[] for _ in wanted]
-        for _, incoming, *blocks in _blocks(gradient, *arguments):
-            for part, one, w in zip(parts, ctx.curve.slopes(*blocks, *ctx.constants), wanted, strict=True):
-                if w:
-                    part.append(incoming * one)
-        return None, None, *(torch.cat(part).reshape(gradient.shape) if part else None for part in parts)
+        results = [torch.empty_like(gradient, memory_format=torch.contiguous_format) if w else None for w in wanted]
+        for place, incoming, *blocks in _blocks(gradient, *arguments):
+            slopes = ctx.curve.slopes(*blocks, *ctx.constants)
+            for result, part in zip(results, slopes, strict=True):
+                if result is not None:
+                    result.view(-1)[place] = incoming * part
+        return None, None, *results
 
     @staticmethod
     def jvp(ctx: Any, _curve: None, _constants: None, *tangents: Tensor | None) -> Tensor:

@@ -93,6 +93,8 @@ def shape_of(
 
 
 def _sign(x: Tensor, shape: Shape) -> Tensor:
+    if shape.mode == "c0" and not torch.is_grad_enabled():
+        return shape.limited(x)
     if shape.mode == "c1":
         u = shape.limited(x)
         return torch.rsub(u * u, 1.5, alpha=0.5) * u
@@ -109,6 +111,9 @@ def _abs(x: Tensor, shape: Shape) -> Tensor:
 
 def _abs_slope(x: Tensor, shape: Shape) -> Tensor:
     # sign(x) + 2 x S'(x): beyond the transition the polynomials are the sign.
+    if shape.mode == "c0" and not torch.is_grad_enabled():
+        u = shape.scaled(x)
+        return torch.rsub(torch.sign(u.abs() - 1), 1.5, alpha=0.5) * u.clamp(-1, 1)
     if shape.mode == "c1":
         u = shape.limited(x)
         return torch.rsub(u * u, 3, alpha=2) * u
@@ -184,6 +189,11 @@ _FAR_CLAMP = Curve(
     _clamp, lambda *arguments: (_far_clamp_slope(*arguments),), lambda *arguments: _far_clamp(*arguments)
 )
 _LARGER = Curve(_larger, _larger_slopes, _larger_plain)
+_SMALLER = Curve(
+    lambda x, y, shape: -_larger(-x, -y, shape),
+    lambda x, y, shape: _larger_slopes(y, x, shape),
+    lambda x, y, shape: torch.minimum(x, y) - ramp(-(x - y).abs(), shape),
+)
 
 
 # --- operators -------------------------------------------------------------------------------------------
@@ -366,7 +376,7 @@ def _extreme(operator: str, x: Tensor, y: Tensor | float, softness: Softness, mo
     x, y = paired(operator, x, y)
     if shape is None:
         return torch.maximum(x, y) if operator == "maximum" else torch.minimum(x, y)
-    return _LARGER((x, y), shape) if operator == "maximum" else -_LARGER((-x, -y), shape)
+    return (_LARGER if operator == "maximum" else _SMALLER)((x, y), shape)
 
 
 def paired(operator: str, x: Tensor, y: Tensor | float) -> tuple[Tensor, Tensor]:
