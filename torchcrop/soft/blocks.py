@@ -153,10 +153,9 @@ def _blocked_gradient(
     incoming: tuple[Tensor | None, ...],
     wanted: tuple[bool, ...],
 ) -> list[Tensor | None]:
-    # Put together, not written in place: under vmap over gradients there is no place to write to.
     parts: list[list[Tensor]] = [[] for _ in tensors]
     for slices, pieces in _parts(tensors[0], pairs):
-        found: list[list[Tensor]] = [[] for _ in tensors]
+        found: list[Tensor | None] = [None for _ in tensors]
         for piece in pieces:
             places = [(slices, piece if i == 0 else slice(None)) for i in range(len(tensors))]
             one = gradient(
@@ -164,12 +163,21 @@ def _blocked_gradient(
                 tuple(o[slices, piece] for o in outputs),
                 tuple(None if g is None else _narrowed(g, slices, piece) for g in incoming),
             )
-            for have, new, w in zip(found, one, wanted, strict=True):
-                if w and new is not None:
-                    have.append(new)
-        for i, have in enumerate(found):
-            if have:
-                parts[i].append(torch.cat(have, 1) if i == 0 else sum(have[1:], have[0]))
+            for i, (new, w) in enumerate(zip(one, wanted, strict=True)):
+                if not w or new is None:
+                    continue
+                have = found[i]
+                if i > 0:  # shared by all rows
+                    found[i] = new if have is None else have.add_(new)
+                else:
+                    # Made of what it is to hold: under vmap over gradients both have a hidden dimension.
+                    have = new.new_empty(new.shape[0], tensors[0].shape[1]) if have is None else have
+                    _narrowed(have, slice(0, new.shape[0]), piece).copy_(new)
+                    found[i] = have
+        for part, total in zip(parts, found, strict=True):
+            if total is not None:
+                part.append(total)
+    # Put together, not written in place, for the same reason.
     return [torch.cat(part) if part else None for part in parts]
 
 
