@@ -79,6 +79,7 @@ ELEMENTWISE: dict[str, Callable[..., Tensor]] = {
     "sign": soft.sign,
     "clamp": lambda x, **o: soft.clamp(x, -0.4, 0.5, **o),
     "clamp-gated": lambda x, **o: soft.clamp(x, -0.4, 0.5, gated=True, **o),
+    "clamp-apart": lambda x, **o: soft.clamp(x, -1.2, 2.0, **o),
     "clamp-tensors": lambda x, **o: soft.clamp(x, _other(x) - 0.6, _other(x) + 0.4, **o),
     "round": soft.round,
     "floor": soft.floor,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchcrop.soft import isotonic, network, transport
-from torchcrop.soft.checks import MODES, axis, floating, one_of, softness_of_slices, tensor
+from torchcrop.soft.checks import MODES, Softness, axis, floating, one_of, softness_of_slices, tensor
 from torchcrop.soft.orders import Order
 from torchcrop.soft.simplex import log_of
 from torchcrop.soft.standardise import Standardised
@@ -19,8 +19,6 @@ from torchcrop.soft.standardise import Standardised
 INDEX_METHODS = ("softsort", "neuralsort", "ot", "sorting_network")
 #: Methods that give sorted values and no index.
 VALUE_METHODS = ("fast_soft_sort", "sorting_network")
-
-Softness = Tensor | float | None
 
 
 @dataclass(frozen=True)
@@ -141,9 +139,13 @@ class Axis:
             y = network.network_sorted(order.z, order.softness, order.mode, descending=descending, pad=order.pad)
         return (y if self.standard is None else self.standard.restore(y)).to(self.dtype)
 
-    def one_hot(self, positions: Tensor) -> Tensor:
-        """Return a hard index in the dtype of the caller's tensor: shape of `positions` and ``[n]``."""
-        return torch.nn.functional.one_hot(positions, self.size).to(self.given.dtype)
+    def hard_index(self, positions: Tensor, log: bool, floor: float | None) -> Tensor:
+        """Return a one-hot index in the dtype of the caller's tensor, or its logarithm.
+
+        Shape of `positions` and ``[n]``.
+        """
+        index = as_logarithm(torch.nn.functional.one_hot(positions, self.size).to(self.given.dtype), log)
+        return finished(index, index.dtype, log, floor)
 
 
 def check_method(operator: str, method: str, *, values: bool) -> None:

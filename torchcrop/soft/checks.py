@@ -12,10 +12,10 @@ from torch import Tensor
 
 from torchcrop.soft.annealing import current_softness
 
+Softness = Tensor | float | None
+
 #: Modes of every operator. `hard` is torch's own operator.
 MODES = ("hard", "smooth", "c0", "c1", "c2")
-#: Modes of the operators along an axis under internal names: `_hard` is `hard` by way of a one-hot index.
-AXIS_MODES = (*MODES, "_hard")
 #: The two-class simplex projections, elementwise only.
 PROJECTED_MODES = ("_c1_pnorm", "_c2_pnorm")
 #: Names of earlier releases of SoftJAX, elementwise only, and what they are now; their softness is ten times ours.
@@ -84,6 +84,19 @@ def one_of(operator: str, name: str, value: Any, allowed: Iterable[str]) -> None
     )
 
 
+def lowest_visible(x: Tensor) -> float | None:
+    """Return the smallest entry of a tensor where looking is free, infinity if there is none.
+
+    None on a GPU, which would have to wait, and under `torch.compile` and `torch.func.vmap`, which cannot look.
+    """
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return None
+    try:
+        return float(x.detach().min()) if x.numel() else math.inf
+    except RuntimeError:  # under vmap
+        return None
+
+
 def positive_softness(operator: str, softness: float | Tensor | None, like: Tensor | None = None) -> float | Tensor:
     """Return the softness to use: the one given, or the current default.
 
@@ -109,11 +122,8 @@ def positive_softness(operator: str, softness: float | Tensor | None, like: Tens
             softness = softness.to(torch.get_default_dtype())
         if like is not None:
             softness = softness.to(dtype=like.dtype, device=like.device)
-        if torch.compiler.is_compiling() or softness.device.type != "cpu":
-            return torch.where(softness > 0, softness, math.nan)
-        try:
-            lowest = float(softness.detach().min()) if softness.numel() else 1.0
-        except RuntimeError:  # under vmap no tensor can be looked at
+        lowest = lowest_visible(softness)
+        if lowest is None:
             return torch.where(softness > 0, softness, math.nan)
         if not lowest > 0:
             raise ValueError(f"{operator}: softness must be positive, got {lowest} as its smallest value")

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from torchcrop.soft.checks import floating
+from torchcrop.soft.checks import Softness, floating
 from torchcrop.soft.curves import Curve, Number, Shape, slope, step
-from torchcrop.soft.elementwise import ABS, Softness, paired, shape_of
+from torchcrop.soft.elementwise import ABS, paired, shape_of
 
 __all__ = [
     "eq",

@@ -19,6 +19,7 @@ from torchcrop.soft.checks import (
     LEGACY_SOFTNESS,
     MODES,
     PROJECTED_MODES,
+    Softness,
     floating,
     one_of,
     positive_softness,
@@ -43,7 +44,6 @@ __all__ = [
     "trunc",
 ]
 
-Softness = float | Tensor | None
 
 _ELEMENTWISE = (*MODES, *PROJECTED_MODES, *LEGACY_MODES, *(GATED + mode for mode in LEGACY_MODES))
 
@@ -179,7 +179,7 @@ def _larger_slopes(x: Tensor, y: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
 
 
 STEP = Curve(step, lambda x, shape: (slope(x, shape),))
-_RAMP = Curve(ramp, lambda x, shape: (step(x, shape),))
+RAMP = Curve(ramp, lambda x, shape: (step(x, shape),))
 _SIGN = Curve(_sign, lambda x, shape: (2 * slope(x, shape),))
 ABS = Curve(_abs, lambda x, shape: (_abs_slope(x, shape),))
 _GATED_RAMP = Curve(_gated, lambda x, shape: (_gated_slope(x, shape),))
@@ -253,7 +253,7 @@ def softrelu(x: Tensor, softness: Softness = None, mode: str = "smooth", gated: 
     """
     x = floating("softrelu", "x", x)
     shape, by_name = shape_of("softrelu", softness, mode, x, hard=False)
-    return (_GATED_RAMP if gated or by_name else _RAMP)((x,), shape)
+    return (_GATED_RAMP if gated or by_name else RAMP)((x,), shape)
 
 
 def heaviside(x: Tensor, softness: Softness = None, mode: str = "smooth") -> Tensor:
@@ -275,7 +275,7 @@ def relu(x: Tensor, softness: Softness = None, mode: str = "smooth", gated: bool
     shape, by_name = shape_of("relu", softness, mode, x)
     if shape is None:
         return torch.relu(x)
-    return (_GATED_RAMP if gated or by_name else _RAMP)((x,), shape)
+    return (_GATED_RAMP if gated or by_name else RAMP)((x,), shape)
 
 
 def sign(x: Tensor, softness: Softness = None, mode: str = "smooth") -> Tensor:

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from torchcrop.soft.axis import Axis, as_logarithm, check_logarithm, finished
+from torchcrop.soft.checks import Softness
 from torchcrop.soft.ranks import Place
 from torchcrop.soft.simplex import log_of
 
 __all__ = ["argmax", "argmedian", "argmin", "argpercentile", "argquantile", "argsort"]
-
-Softness = Tensor | float | None
 
 
 def argmax(
@@ -93,8 +92,7 @@ def _extreme_index(axis: Axis, keepdim: bool, log: bool, floor: float | None) ->
     if axis.size == 0:
         index = axis.x
     elif axis.hard:
-        index = as_logarithm(axis.one_hot(axis.given.argmax(axis.dim)), log)
-        index = finished(index, index.dtype, log, floor)
+        index = axis.hard_index(axis.given.argmax(axis.dim), log, floor)
     else:
         index = finished(axis.order.best(log=log), axis.dtype, log, floor)
     if not keepdim:
@@ -149,8 +147,8 @@ def argsort(
         none_is_last=True,
     )
     if axis.hard:
-        index = as_logarithm(axis.one_hot(axis.given.argsort(axis.dim, descending=descending)), return_log_probs)
-        return finished(index, index.dtype, return_log_probs, log_prob_eps)
+        positions = axis.given.argsort(axis.dim, descending=descending)
+        return axis.hard_index(positions, return_log_probs, log_prob_eps)
     rows = axis.order.sorted(descending=descending, log=return_log_probs).movedim(-2, axis.dim)
     return finished(rows, axis.dtype, return_log_probs, log_prob_eps)
 

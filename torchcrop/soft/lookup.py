@@ -11,14 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchcrop.soft.checks import floating
+from torchcrop.soft.checks import Softness, floating, lowest_visible
 from torchcrop.soft.comparison import EPSILON
-from torchcrop.soft.curves import Curve, Shape, ramp, step
-from torchcrop.soft.elementwise import STEP, Softness, shape_of
+from torchcrop.soft.curves import Shape
+from torchcrop.soft.elementwise import RAMP, STEP, shape_of
 
 __all__ = ["histogram", "interp", "searchsorted"]
-
-_RAMP = Curve(ramp, lambda x, shape: (step(x, shape),))
 
 
 # --- tables ----------------------------------------------------------------------------------------------
@@ -105,7 +103,7 @@ def _roundings(x: Tensor, xp: Tensor, fp: Tensor, shape: Shape) -> Tensor:
     kinks = torch.cat([slopes, constant], -1) - torch.cat([constant, slopes], -1)
     distance = _differences(x, xp)
     above = (distance.detach() >= 0).to(x.dtype)
-    rounding = _RAMP((distance * (1 - 2 * above),), _of_pairs(shape))
+    rounding = RAMP((distance * (1 - 2 * above),), _of_pairs(shape))
     return torch.matmul(rounding, kinks[..., None])[..., 0]
 
 
@@ -117,14 +115,8 @@ def _check_table(xp: Tensor, fp: Tensor) -> None:
         raise ValueError(
             f"interp: xp has {xp.shape[-1]} knots and fp {fp.shape[-1]}; each knot needs a place and a value"
         )
-    if torch.compiler.is_compiling() or xp.device.type != "cpu":
-        return
-    steps = xp.detach().diff(dim=-1)
-    try:
-        smallest = float(steps.min()) if steps.numel() else 1.0
-    except RuntimeError:  # under vmap no tensor can be looked at
-        return
-    if not smallest > 0:
+    smallest = lowest_visible(xp.detach().diff(dim=-1))
+    if smallest is not None and not smallest > 0:
         raise ValueError(
             f"interp: xp must increase, its smallest step is {smallest}; sort the knots and merge those at one place"
         )

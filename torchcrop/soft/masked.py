@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from torchcrop.soft import checks
-from torchcrop.soft.weighted import Group, Softness, WeightedOrder
+from torchcrop.soft.checks import Softness
+from torchcrop.soft.weighted import Group, WeightedOrder
 
 __all__ = [
     "masked_argmax",

@@ -29,6 +29,7 @@ import torch
 from torch import Generator, Tensor
 
 from torchcrop.soft import checks
+from torchcrop.soft.checks import Softness
 from torchcrop.soft.comparison import greater
 from torchcrop.soft.indices import argmax, argsort
 from torchcrop.soft.logic import SoftBool
@@ -52,8 +53,6 @@ __all__ = [
     "rademacher",
     "rademacher_st",
 ]
-
-Softness = Tensor | float | None
 
 
 def categorical(

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from torchcrop.soft import isotonic
-from torchcrop.soft.axis import VALUE_METHODS, Axis, as_logarithm, check_logarithm, finished
+from torchcrop.soft.axis import VALUE_METHODS, Axis, check_logarithm, finished
+from torchcrop.soft.checks import Softness
 from torchcrop.soft.indices import place_of, quantile_index, shaped_quantile
 
 __all__ = ["max", "median", "min", "percentile", "quantile", "rank", "ranking", "sort", "top_k", "topk"]
 
-Softness = Tensor | float | None
 ValuesAndIndices = Any  # a torch.return_types structure; its types have no common name
 
 
@@ -106,8 +106,7 @@ def _extreme(
     indices = None
     if axis.hard:
         values, positions = axis.given.max(axis.dim)
-        indices = as_logarithm(axis.one_hot(positions), log)
-        indices = finished(indices, indices.dtype, log, floor)
+        indices = axis.hard_index(positions, log, floor)
     elif axis.order.method in VALUE_METHODS:
         values = axis.sorted_values(descending=True)[..., 0]
     else:
@@ -164,7 +163,7 @@ def sort(
     axis = Axis.of("sort", x, dim, softness, mode, method, standardize, ot_kwargs, values=True, none_is_last=True)
     if axis.hard:
         values, positions = axis.given.sort(axis.dim, descending=descending)
-        indices = _hard_index(axis, positions, return_log_probs, log_prob_eps) if return_indices else None
+        indices = axis.hard_index(positions, return_log_probs, log_prob_eps) if return_indices else None
         return _structure(torch.return_types.sort, values, indices)
     ranks = range(axis.size)[::-1] if descending else range(axis.size)
     if axis.order.method in VALUE_METHODS:
@@ -223,7 +222,7 @@ def topk(
         raise ValueError(f"topk: k is {k}; it must be positive and at most {axis.size}, the size of dim {axis.dim}")
     if axis.hard:
         values, positions = axis.given.topk(k, axis.dim)
-        return _structure(torch.return_types.topk, values, _hard_index(axis, positions, return_log_probs, log_prob_eps))
+        return _structure(torch.return_types.topk, values, axis.hard_index(positions, return_log_probs, log_prob_eps))
     if axis.order.method in VALUE_METHODS:
         values = axis.sorted_values(descending=True)[..., :k]
         return _structure(torch.return_types.topk, values.movedim(-1, axis.dim), None)
@@ -344,9 +343,7 @@ def median(
         values, positions = axis.given.median(axis.dim, keepdim)
         if dim is None:
             return values
-        return _structure(
-            torch.return_types.median, values, _hard_index(axis, positions, return_log_probs, log_prob_eps)
-        )
+        return _structure(torch.return_types.median, values, axis.hard_index(positions, return_log_probs, log_prob_eps))
     values = shaped_quantile(_quantiles(axis, place, gated_grad).to(axis.dtype), axis, place, keepdim, -1)
     if dim is None:
         return values
@@ -416,11 +413,6 @@ def _quantiles(axis: Axis, place: Any, gated: bool) -> Tensor:
         return _mean(rows, axis.x, gated)
     still = axis.order.neighbours(place.low, single=place.single).detach()
     return _mean(place.mixed(still, -2), axis.x, gated=True)
-
-
-def _hard_index(axis: Axis, positions: Tensor, log: bool, floor: float | None) -> Tensor:
-    index = as_logarithm(axis.one_hot(positions), log)
-    return finished(index, index.dtype, log, floor)
 
 
 def _placed(

@@ -20,13 +20,13 @@ from torch import Tensor
 
 from torchcrop.soft import checks
 from torchcrop.soft.blocks import by_rows
+from torchcrop.soft.checks import Softness
 from torchcrop.soft.curves import Shape
 from torchcrop.soft.elementwise import ABS
 from torchcrop.soft.simplex import log_of, root
 from torchcrop.soft.standardise import FLOOR
 
 METHODS = ("softsort", "neuralsort")
-Softness = Tensor | float | None
 _POWERS = {"c0": 1, "c1": 2, "c2": 3}
 
 
@@ -131,13 +131,8 @@ def _largest(x: Tensor) -> Tensor:
 
 
 def _check_weight(operator: str, name: str, weight: Tensor) -> None:
-    if torch.compiler.is_compiling() or weight.device.type != "cpu" or weight.numel() == 0:
-        return
-    try:
-        lowest = float(weight.detach().min())
-    except RuntimeError:  # under vmap no tensor can be looked at
-        return
-    if not lowest >= 0:
+    lowest = checks.lowest_visible(weight)
+    if lowest is not None and not lowest >= 0:
         raise ValueError(f"{operator}: {name} has {lowest} as its smallest value; it must be at least 0, and not NaN")
 
 
