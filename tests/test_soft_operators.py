@@ -26,7 +26,7 @@ from tests.soft_operators import (
     calls,
     points,
 )
-from torchcrop.soft import blocks, curves
+from torchcrop.soft import blocks, curves, simplex
 
 EVERY = calls()
 
@@ -394,3 +394,21 @@ def test_public_names_are_listed() -> None:
     public = {n for n in vars(soft) if not n.startswith("_")}
     modules = {n for n in public if type(vars(soft)[n]).__name__ == "module"} - {"random"}
     assert public - modules == set(soft.__all__)
+
+
+@pytest.mark.parametrize("power", [1, 2, 3])
+def test_the_threshold_by_sorting_is_newtons(power: int) -> None:
+    v = 2 * points()
+    v = v - v.amax(-1, keepdim=True)
+    torch.testing.assert_close(simplex._by_sorting(v, power), simplex.threshold(v, power), rtol=1e-12, atol=1e-12)
+
+
+def test_without_gated_gradients_a_quantile_moves_with_q_alone_through_the_values() -> None:
+    x, q = points()[0].requires_grad_(), torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    options = {"softness": 0.3, "gated_grad": False, "return_argquantile": True}
+    value, index = soft.quantile(x, q, **options)
+    by_x, by_q = torch.autograd.grad(value, (x, q))
+    torch.testing.assert_close(by_x, index.detach())
+    step = 1e-6
+    up, down = (soft.quantile(x.detach(), 0.3 + s, softness=0.3) for s in (step, -step))
+    torch.testing.assert_close(by_q, (up - down) / (2 * step), rtol=1e-6, atol=1e-8)
