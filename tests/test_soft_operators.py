@@ -369,6 +369,8 @@ def test_schedules_fall_from_start_to_end(schedule: Any) -> None:
         (lambda x: soft.relu(x * 1j), TypeError, "complex"),
         (lambda x: soft.topk(x, 0), ValueError, "topk: k is 0; it must be positive and at most 5"),
         (lambda x: soft.topk(x, 6), ValueError, "k is 6"),
+        (lambda x: soft.topk(x, 2.0), TypeError, "topk: k is 2.0; it must be an integer"),
+        (lambda x: soft.relu(x, softness="0.1"), TypeError, "relu: softness is '0.1'; it must be a number"),
         (lambda x: soft.argmax(x, dim=2), ValueError, "argmax: dim 2 is out of bounds"),
         (lambda x: soft.quantile(x, torch.zeros(1, 1)), ValueError, r"q has shape \(1, 1\)"),
         (lambda x: soft.quantile(x, 0.5, interpolation="cubic"), ValueError, "Invalid interpolation: 'cubic'"),

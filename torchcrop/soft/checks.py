@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -46,7 +47,8 @@ def tensor(operator: str, name: str, value: Any) -> Tensor:
     """
     if not isinstance(value, Tensor):
         raise NotATensorError(
-            f"{operator}: {name} is {value!r} ({type(value).__name__}); it must be a Tensor: torch.as_tensor({name})"
+            f"{operator}: {name} is {reprlib.repr(value)} ({type(value).__name__}); "
+            f"it must be a Tensor: torch.as_tensor({name})"
         )
     return value
 
@@ -128,6 +130,8 @@ def positive_softness(operator: str, softness: float | Tensor | None, like: Tens
         if not lowest > 0:
             raise ValueError(f"{operator}: softness must be positive, got {lowest} as its smallest value")
         return softness
+    if isinstance(softness, str):
+        raise TypeError(f"{operator}: softness is {softness!r}; it must be a number or a Tensor")
     if not softness > 0 or math.isinf(softness):
         raise ValueError(f"{operator}: softness must be positive and finite, got {softness}")
     return float(softness)

@@ -218,6 +218,8 @@ def topk(
     """
     check_logarithm("topk", return_log_probs, log_prob_eps)
     axis = Axis.of("topk", x, dim, softness, mode, method, standardize, ot_kwargs, values=True, none_is_last=True)
+    if not isinstance(k, int):
+        raise TypeError(f"topk: k is {k!r}; it must be an integer")
     if not 0 < k <= axis.size:
         raise ValueError(f"topk: k is {k}; it must be positive and at most {axis.size}, the size of dim {axis.dim}")
     if axis.hard:
