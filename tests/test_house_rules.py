@@ -373,18 +373,18 @@ def test_a_planted_selection_is_found() -> None:
 
 def days_of(case: Case, switches: tc.Switches) -> Iterator[tuple[Any, Day, Any]]:
     """States, days and parameters of a season, as tensors ``[1]``."""
-    from torchcrop.simulation.engine import _Loop
+    from torchcrop.simulation.engine import DayLoop
 
     seen = []
-    original = _Loop.day
+    original = DayLoop.day
 
     def day(self: Any, carry: Any, t: int, today: Day) -> Any:
         seen.append((self.model.State._rebuild(carry.states.unbind(0), None), today, self.params))
         return original(self, carry, t, today)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_Loop, "day", day)
-        tc.simulate(case.model, case.crop, case.season, switches=switches, outputs=[])
+        patch.setattr(DayLoop, "day", day)
+        tc.simulate(case.model, case.crop, case.season, switches=switches, outputs=[], backend="eager")
     yield from seen
 
 
@@ -463,6 +463,7 @@ LAZY = {
     ("simulation/explain.py", "plot", "plotting"),
     ("simulation/run.py", "provenance", "__init__"),  # the version
     ("calibration/fit.py", "plot", "plotting"),
+    ("simulation/backends.py", "integrated", "kernels"),
 }
 
 

@@ -22,7 +22,16 @@ from torchcrop.processes.crop_nutrients import NUTRIENTS
 from torchcrop.quantities import Record, is_wrapped, nearest
 from torchcrop.simulation.seasons import Season, Station
 
-__all__ = ["Calendar", "Forcing", "assemble_parameters", "batch_size", "prepare_tables", "stack_records"]
+__all__ = [
+    "EVENT_KINDS",
+    "Calendar",
+    "Forcing",
+    "assemble_parameters",
+    "batch_size",
+    "modified",
+    "prepare_tables",
+    "stack_records",
+]
 
 EVENT_KINDS = ("irrigation", "irrigation_table", *NUTRIENTS)
 SCENARIO = {
@@ -464,7 +473,7 @@ class Forcing:
         *raw, doy = values.unbind(0)
         weather = Weather(**dict(zip(self.names, raw, strict=True)))
         if self.modifiers:
-            weather = self._modified(weather)
+            weather = modified(weather, self.modifiers)
         time = self.time + rows[:, None].to(self.dtype)
         drivers: list[Any] = [None] * days
         if not self.modular:
@@ -501,21 +510,22 @@ class Forcing:
         """The same day with drivers of other parameters (those of a module, which change by the day)."""
         return day.replace(drivers=self.model.drivers(day.weather, day.doy, day.time, params, self.switches))
 
-    def _modified(self, weather: Weather) -> Weather:
-        m = self.modifiers
-        shift = m.get("temperature")
-        new: dict[str, Tensor] = {}
-        if shift is not None:
-            new["tmin"], new["tmax"] = weather.tmin + shift, weather.tmax + shift
-        for name, target in (
-            ("rain", "rain"),
-            ("radiation", "srad"),
-            ("wind", "wind"),
-            ("vapour_pressure", "vap"),
-        ):
-            if name in m:
-                new[target] = getattr(weather, target) * m[name]
-        return weather.replace(**new)
+
+def modified(weather: Weather, modifiers: Mapping[str, Tensor]) -> Weather:
+    """Give the weather of a scenario; `modifiers` by the names in `SCENARIO`."""
+    new: dict[str, Tensor] = {}
+    shift = modifiers.get("temperature")
+    if shift is not None:
+        new["tmin"], new["tmax"] = weather.tmin + shift, weather.tmax + shift
+    for name, target in (
+        ("rain", "rain"),
+        ("radiation", "srad"),
+        ("wind", "wind"),
+        ("vapour_pressure", "vap"),
+    ):
+        if name in modifiers:
+            new[target] = getattr(weather, target) * modifiers[name]
+    return weather.replace(**new)
 
 
 def _by_day(record: Record, days: int) -> list[tuple[Tensor, ...]]:

@@ -19,7 +19,7 @@ from torchcrop.functions.switches import Switches
 from torchcrop.models.model import Day, Model
 from torchcrop.simulation.batch import Forcing
 
-__all__ = ["Recording", "integrate", "transforms"]
+__all__ = ["Carry", "DayLoop", "Integration", "Recording", "integrate", "transforms"]
 
 # Days of a block: drivers are computed for a block at once, and between blocks the loop looks at whether every
 # simulation has ended (which costs a synchronisation on a GPU).
@@ -76,7 +76,9 @@ class Integration:
 
 
 @dataclass
-class _Carry:
+class Carry:
+    """What a day hands to the next: states ``[n, B]``, 1 while alive ``[B]``, and what is accumulated."""
+
     states: Tensor
     live: Tensor
     shares: Tensor
@@ -121,17 +123,10 @@ def integrate(
     first = model.initial(_with_modules(params, modules, None, None), switches)
     like = forcing.table
     first = first.replace(**{name: value.to(like) for name, value in initial.items()})
-    states = torch.stack([_full(value, size, like) for _, value in first.items()])
     same = len(set(lengths)) == 1
     length = torch.tensor(lengths[0] if same else list(lengths), device=like.device)
-    start = _Carry(
-        states=states,
-        live=like.new_ones(size),
-        shares=like.new_zeros(len(model.events), size),
-        rows=like.new_zeros(size),
-        reduced=tuple(like.new_full((size,), _START[how]) for how, _ in recording.reduced),
-    )
-    loop = _Loop(model, params, forcing, length, switches, recording, modules)
+    loop = DayLoop(model, params, forcing, length, switches, recording, modules)
+    start = loop.start(first, size, like)
     may_stop = not (torch.compiler.is_compiling() or transforms())
     if checkpoint and "Grad" in transforms():
         raise ValueError(
@@ -162,14 +157,14 @@ def integrate(
     )
 
 
-class _Loop:
-    """Blocks of days of one run."""
+class DayLoop:
+    """The days of one run; `forcing` may be None where days are given one by one."""
 
     def __init__(
         self,
         model: Model,
         params: Any,
-        forcing: Forcing,
+        forcing: Forcing | None,
         length: Tensor,
         switches: Switches,
         recording: Recording,
@@ -180,8 +175,19 @@ class _Loop:
         self.state_names = set(model.State.quantities())
         self.held = self.state_names | {n for n, q in model.Outputs.quantities().items() if q.held}
 
-    def block(self, carry: _Carry, start: int, days: int) -> tuple[_Carry, Tensor]:
+    def start(self, states: Any, size: int, like: Tensor) -> Carry:
+        """What is carried at the start of the first day, given the states; `like`: a tensor of the run's kind."""
+        return Carry(
+            states=torch.stack([_full(value, size, like) for _, value in states.items()]),
+            live=like.new_ones(size),
+            shares=like.new_zeros(len(self.model.events), size),
+            rows=like.new_zeros(size),
+            reduced=tuple(like.new_full((size,), _START[how]) for how, _ in self.recording.reduced),
+        )
+
+    def block(self, carry: Carry, start: int, days: int) -> tuple[Carry, Tensor]:
         """Advance `days` days from row `start`; also give the rows to keep, ``[days, n, B]``."""
+        assert self.forcing is not None
         kept = []
         for t, day in enumerate(self.forcing.block(start, days), start):
             carry, row = self.day(carry, t, day)
@@ -193,12 +199,13 @@ class _Loop:
         carry, daily = self.block(_unflat(flat), start, days)
         return (*_flat(carry), daily)
 
-    def day(self, carry: _Carry, t: int, day: Day) -> tuple[_Carry, Tensor]:
+    def day(self, carry: Carry, t: int | Tensor, day: Day) -> tuple[Carry, Tensor]:
         """Evaluate one day and advance."""
         model, switches = self.model, self.switches
         state = model.State._rebuild(carry.states.unbind(0), None)
         params = self.params
         if self.modules:
+            assert self.forcing is not None
             params = _with_modules(params, self.modules, state, day)
             day = self.forcing.driven(day, params)
         rates, outputs = model.rates(state, day, params, switches)
@@ -213,7 +220,7 @@ class _Loop:
         going = live * (1 - ended) * (t + 1 < self.length).to(live.dtype)
         change = torch.stack([_full(value, live.shape[0], live) for _, value in rates.items()])
         return (
-            _Carry(
+            Carry(
                 states=torch.addcmul(carry.states, going, change),
                 live=going,
                 shares=carry.shares + live * (shares - carry.shares),
@@ -250,12 +257,12 @@ def _full(value: Tensor, size: int, like: Tensor) -> Tensor:
     return value if value.shape == (size,) else value.to(like.dtype).expand(size)
 
 
-def _flat(carry: _Carry) -> tuple[Tensor, ...]:
+def _flat(carry: Carry) -> tuple[Tensor, ...]:
     return (carry.states, carry.live, carry.shares, carry.rows, *carry.reduced)
 
 
-def _unflat(flat: Sequence[Tensor]) -> _Carry:
-    return _Carry(flat[0], flat[1], flat[2], flat[3], tuple(flat[4:]))
+def _unflat(flat: Sequence[Tensor]) -> Carry:
+    return Carry(flat[0], flat[1], flat[2], flat[3], tuple(flat[4:]))
 
 
 def _with_modules(params: Any, modules: Mapping[tuple[str, ...], torch.nn.Module], state: Any, day: Day | None) -> Any:

@@ -90,8 +90,10 @@ class Run:
         Experiment, treatment and other labels of each simulation.
     attributes : mapping
         Provenance.
-    backend : str
-        What ran.
+    backend : Backend
+        What ran, "eager" or "kernel"; ``backend.why`` says why.
+    kernel : SeasonKernel or None
+        The kernel that ran; ``kernel.source()`` is its generated code.
     observables : sequence of str
         Observables that were asked for; they follow from daily values.
     again : callable
@@ -112,6 +114,7 @@ class Run:
     again: Callable[..., Run]
     attributes: Mapping[str, Any] = field(default_factory=dict)
     backend: str = "eager"
+    kernel: Any = None
     observables: Sequence[str] = ()
 
     def __len__(self) -> int:

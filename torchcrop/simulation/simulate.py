@@ -13,6 +13,7 @@ from torchcrop.functions.switches import Hard, Switches
 from torchcrop.functions.tables import Table
 from torchcrop.models.model import Model, Observable
 from torchcrop.quantities import Record, is_wrapped, nearest
+from torchcrop.simulation.backends import check_backend, integrated
 from torchcrop.simulation.batch import (
     SCENARIO,
     Calendar,
@@ -22,7 +23,7 @@ from torchcrop.simulation.batch import (
     check_finite,
     prepare_tables,
 )
-from torchcrop.simulation.engine import Recording, integrate
+from torchcrop.simulation.engine import Recording
 from torchcrop.simulation.run import REDUCTION, Final, Run, check_reach, event_dates, find_output, provenance
 from torchcrop.simulation.seasons import Season
 
@@ -62,6 +63,7 @@ def simulate(
     events: Mapping[str, Tensor | Table] | None = None,
     initial: Mapping[str, Any] | None = None,
     checkpoint: int | None = None,
+    backend: str = "auto",
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
 ) -> Run:
@@ -101,6 +103,10 @@ def simulate(
         ``{"water": 40.0}``. With the `final` of a run that ended on this season's first day, that run goes on.
     checkpoint : int, optional
         In the backward pass, recompute from states kept every so many days: less memory, more time.
+    backend : {"auto", "eager", "kernel"}
+        What runs the days: the plain loop of tensors ("eager"), the season compiled as one loop ("kernel"), or the
+        kernel where the model's day allows it ("auto"). `Run.backend` says what ran, and ``Run.backend.why`` why.
+        Both give the same numbers; a second derivative needs "eager".
     dtype : torch.dtype
         Floating type; default float64.
     device : torch.device or str
@@ -134,11 +140,13 @@ def simulate(
         "events": events,
         "initial": initial,
         "checkpoint": checkpoint,
+        "backend": backend,
         "dtype": dtype,
         "device": device,
     }
     if not isinstance(model, Model):
         raise TypeError(f"model is {model!r}; expected a model value such as Lintul5(level='water')")
+    check_backend(backend)
     switches = Hard() if switches is None else switches
     seasons = _seasons(experiment, weather, management)
     device = torch.device(device)
@@ -164,7 +172,9 @@ def simulate(
     for observable in observables.values():
         check_reach(observable, params)
     forcing = Forcing(model, seasons, calendar, params, scenario, applied, switches, size, dtype, device)
-    result = integrate(model, params, forcing, calendar.lengths, switches, recording, modules, first, checkpoint)
+    result, ran, kernel = integrated(
+        backend, model, params, forcing, calendar.lengths, switches, recording, modules, first, checkpoint
+    )
     final = result.final
     return Run(
         model=model,
@@ -182,10 +192,12 @@ def simulate(
             "model": repr(model),
             "switches": repr(switches),
             "dtype": str(dtype),
+            "backend": str(ran),
             **_origins(crop, seasons, scenario),
             **provenance(),
         },
-        backend="eager",
+        backend=ran,
+        kernel=kernel,
         observables=tuple(observables),
     )
 

@@ -7,11 +7,12 @@ equals goes to 0 and ``greater_equal`` to 1.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from torchcrop.soft.arithmetic import over, plus, times
 from torchcrop.soft.checks import Softness, floating
 from torchcrop.soft.curves import Curve, Number, Shape, slope, step
 from torchcrop.soft.elementwise import ABS, paired, shape_of
@@ -35,16 +36,18 @@ def _beyond(x: Tensor, y: Number, shift: float, less: bool, shape: Shape) -> Ten
     return step(_difference(x, y, shift, less), shape)
 
 
-def _beyond_slopes(x: Tensor, y: Number, shift: float, less: bool, shape: Shape) -> tuple[Tensor, ...]:
+def _beyond_slopes(x: Tensor, y: Number, shift: float, less: bool, shape: Shape) -> Iterator[Tensor]:
     rise = slope(_difference(x, y, shift, less), shape)
-    rise = -rise if less else rise
-    return (rise, -rise) if isinstance(y, Tensor) else (rise,)
+    rise = times(rise, -1.0) if less else rise
+    yield rise
+    if isinstance(y, Tensor):
+        yield -rise
 
 
 def _difference(x: Tensor, y: Number, shift: float, less: bool) -> Tensor:
     # 1 - S(d) is S(-d), to the last digit where S is small.
     difference = torch.rsub(x, y) if less else x - y
-    return difference + shift if shift else difference
+    return plus(difference, shift) if shift else difference
 
 
 _BEYOND = Curve(_beyond, _beyond_slopes)
@@ -52,13 +55,15 @@ _BEYOND = Curve(_beyond, _beyond_slopes)
 
 def _same(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> Tensor:
     """Return ``2 L(|x - y| <= 0)``, with the soft absolute value and L(d <= t) = S(t - d + epsilon)."""
-    return 2 * step(epsilon - ABS.value(x - y, shape), shape)
+    return times(step(epsilon - ABS.value(x - y, shape), shape), 2.0)
 
 
-def _same_slopes(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> tuple[Tensor, Tensor]:
-    value, (turn,) = ABS.value(x - y, shape), ABS.slopes(x - y, shape)
-    fall = -2 * slope(epsilon - value, shape) * turn
-    return fall, -fall
+def _same_slopes(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> Iterator[Tensor]:
+    distance = x - y
+    (turn,) = ABS.slopes(distance, shape)
+    fall = times(times(slope(epsilon - ABS.value(distance, shape), shape), turn), -2.0)
+    yield fall
+    yield -fall
 
 
 _EQUAL = Curve(_same, _same_slopes)
@@ -66,29 +71,34 @@ _EQUAL = Curve(_same, _same_slopes)
 
 def _close(x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape) -> Tensor:
     """Return ``L(|x - y| <= tol) / L(0 <= tol)``, with soft absolute values and L(d <= t) = S(t - d + epsilon)."""
-    tolerance = atol + epsilon + rtol * ABS.value(y, shape) if rtol else atol + epsilon
+    tolerance = _tolerance(y, rtol, atol + epsilon, shape)
     within = step(tolerance - ABS.value(x - y, shape), shape)
-    return within / _at_equality(tolerance, y, shape)
+    return over(within, _at_equality(tolerance, y, shape))
+
+
+def _tolerance(y: Tensor, rtol: float, atol: float, shape: Shape) -> Number:
+    return plus(times(ABS.value(y, shape), rtol), atol) if rtol else atol
 
 
 def _at_equality(tolerance: Number, like: Tensor, shape: Shape) -> Tensor:
     return step(tolerance if isinstance(tolerance, Tensor) else like.new_full((), tolerance), shape)
 
 
-def _close_slopes(
-    x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape
-) -> tuple[Tensor, Tensor]:
-    distance, (turn,) = x - y, ABS.slopes(x - y, shape)
-    tolerance = atol + epsilon + rtol * ABS.value(y, shape) if rtol else atol + epsilon
-    full = _at_equality(tolerance, y, shape)
+def _close_slopes(x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape) -> Iterator[Tensor]:
+    distance = x - y
+    tolerance = _tolerance(y, rtol, atol + epsilon, shape)
     inside = tolerance - ABS.value(distance, shape)
-    fall = slope(inside, shape) / full
-    by_x = -fall * turn
+    full = _at_equality(tolerance, y, shape)
+    (turn,) = ABS.slopes(distance, shape)
+    fall = over(slope(inside, shape), full)
+    yield -(fall * turn)
     if not isinstance(tolerance, Tensor):
-        return by_x, -by_x
-    widening = rtol * ABS.slopes(y, shape)[0]
-    share = step(inside, shape) / full
-    return by_x, fall * (turn + widening) - share * slope(tolerance, shape) / full * widening
+        yield fall * turn
+        return
+    (turn_of_y,) = ABS.slopes(y, shape)
+    widening = rtol * turn_of_y
+    share = over(step(inside, shape), full)
+    yield fall * (turn + widening) - share * slope(tolerance, shape) / full * widening
 
 
 _CLOSE = Curve(_close, _close_slopes)

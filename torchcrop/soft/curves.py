@@ -24,13 +24,15 @@ intermediate tensors never reach the memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
+
+from torchcrop.soft.arithmetic import limited, over, plus, times
 
 Number = Tensor | float
 
@@ -82,11 +84,11 @@ class Shape:
         if isinstance(self.width, Tensor):
             return ((self.scaled(x) + 1) / 2).clamp(0, 1)
         # x / 2w + 1/2 in one pass.
-        return torch.rsub(x, 0.5, alpha=-0.5 / self.width).clamp(0, 1)
+        return limited(torch.rsub(x, 0.5, alpha=-0.5 / self.width), 0, 1)
 
     def limited(self, x: Tensor) -> Tensor:
         """Return ``u = clamp(x / w, -1, 1)``."""
-        return (self.scaled(x) if isinstance(self.width, Tensor) else x * (1 / self.width)).clamp(-1, 1)
+        return limited(self.scaled(x) if isinstance(self.width, Tensor) else x * (1 / self.width), -1, 1)
 
     def hypotenuse(self, x: Tensor) -> Tensor:
         """Return ``sqrt(x² + w²)``, without overflow."""
@@ -104,16 +106,30 @@ def step(x: Tensor, shape: Shape) -> Tensor:
         _, high = _roots(shape.scaled(x).clamp(-1, 1), shape.mode)
         return high**2 if shape.mode == "_c1_pnorm" else high**3
     if shape.mode == "c0" and torch.is_grad_enabled():
-        # At the ends of the transition half of either derivative, what a central difference sees.
-        v = (shape.scaled(x) + 1) / 2
-        return torch.minimum(torch.maximum(v, torch.zeros_like(v)), torch.ones_like(v))
-    v = shape.progress(x)
-    if shape.mode == "c0":
+        return _kinked_step(shape.scaled(x))
+    return polynomial_step(shape.progress(x), shape.mode)
+
+
+def polynomial_step(v: Tensor, mode: str) -> Tensor:
+    """Return S from v, in the modes c0, c1, c2."""
+    if mode == "c0":
         return v
-    if shape.mode == "c1":
-        return torch.rsub(v, 3, alpha=2) * v * v
+    if mode == "c1":
+        return times(times(torch.rsub(v, 3, alpha=2), v), v)
     square = v * v
-    return torch.add(torch.rsub(v, 10, alpha=15), square, alpha=6) * v * square
+    return times(times(plus(torch.rsub(v, 10, alpha=15), square, 6), v), square)
+
+
+def _kinked_step(u: Tensor) -> Tensor:
+    """Return ``clamp((1 + u) / 2, 0, 1)`` with, at its ends, half of either derivative: what a central difference sees.
+
+    Value and slope stand apart, since the derivatives of `torch.clamp` are those of one side. The slope is a number
+    and no mask: compiled code is slow at keeping masks for the backward pass.
+    """
+    fixed = u.detach()
+    half = (torch.sign(1 - fixed.abs()) + 1) / 4
+    near = u.clamp(-2, 2)  # infinity less infinity is not 0
+    return ((fixed + 1) / 2).clamp(0, 1) + half * (near - near.detach())
 
 
 def slope(x: Tensor, shape: Shape) -> Tensor:
@@ -123,14 +139,16 @@ def slope(x: Tensor, shape: Shape) -> Tensor:
         return (shape.width / hypotenuse) ** 2 / (2 * hypotenuse)
     if shape.mode == "smooth":
         share = torch.sigmoid(shape.scaled(x))
-        return torch.addcmul(share, share, share, value=-1) / shape.width
+        return over(torch.addcmul(share, share, share, value=-1), shape.width)
     if shape.mode == "c0":
         distance = shape.scaled(x).abs()
-        return (torch.sign(1 - distance) + 1) / (4 * shape.width)
+        return over(plus(torch.sign(1 - distance), 1.0), 4 * shape.width)
     if shape.mode in ("c1", "c2"):
         v = shape.progress(x)
         flat = torch.addcmul(v, v, v, value=-1)  # v (1 - v)
-        return flat * (3 / shape.width) if shape.mode == "c1" else flat * flat * (15 / shape.width)
+        if shape.mode == "c1":
+            return times(flat, 3 / shape.width)
+        return times(flat * flat, 15 / shape.width)
     u = shape.scaled(x).clamp(-1, 1)
     low, high = _roots(u, shape.mode)
     if shape.mode == "_c1_pnorm":
@@ -143,24 +161,54 @@ def ramp(x: Tensor, shape: Shape) -> Tensor:
     mode, width = shape.mode, shape.width
     if mode == "pseudohuber":
         return (x + shape.hypotenuse(x)) / 2
+    if mode == "smooth" and torch.compiler.is_compiling():
+        above = (x >= 0).to(x.dtype)
+        return x * above + tail(x * (2 * above - 1), shape)
     # R is nowhere below x, and x itself at the end of the transition: exactly so beyond it.
     if mode == "smooth":
-        curve = softplus(shape.scaled(x).clamp(max=_FAR), threshold=_STRAIGHT_ABOVE)
+        curve = softplus(limited(shape.scaled(x), None, _FAR), threshold=_STRAIGHT_ABOVE)
     elif mode in ("_c1_pnorm", "_c2_pnorm"):
         curve = _projected_ramp(shape.scaled(x).clamp(-1, 1), mode)
     else:
         # Up to and with the end of the transition: there R is x, and the larger of the two has the slope 1.
-        v = shape.progress(x)
-        square, scale = v * v, 1.0 if isinstance(width, Tensor) else width
-        if mode == "c0":
-            curve = square * scale
-        elif mode == "c1":
-            curve = torch.rsub(v, 2 * scale, alpha=scale) * v * square
-        else:
-            inner = torch.add(torch.rsub(v, 5 * scale, alpha=6 * scale), square, alpha=2 * scale)
-            curve = inner * square * square
-        return torch.maximum(curve * width if isinstance(width, Tensor) else curve, x)
-    return torch.maximum(curve * width, x)
+        return torch.maximum(_polynomial_ramp(shape.progress(x), shape), x)
+    return torch.maximum(times(curve, width), x)
+
+
+def tail(distance: Tensor, shape: Shape) -> Tensor:
+    """Return ``R(-distance)``, which is also ``R(distance) - distance``, for no distance below 0. [unit of x]"""
+    if shape.mode == "smooth":
+        return times(_softplus_of_negative(shape.scaled(distance)), shape.width)
+    if shape.mode not in ("c0", "c1", "c2"):
+        return ramp(-distance, shape)
+    if isinstance(shape.width, Tensor):
+        v = limited((1 - shape.scaled(distance)) / 2, 0, None)
+    else:
+        v = limited(torch.rsub(distance, 0.5, alpha=0.5 / shape.width), 0, None)
+    return _polynomial_ramp(v, shape)
+
+
+def _polynomial_ramp(v: Tensor, shape: Shape) -> Tensor:
+    width = shape.width
+    square, scale = v * v, 1.0 if isinstance(width, Tensor) else width
+    if shape.mode == "c0":
+        curve = times(square, scale)
+    elif shape.mode == "c1":
+        curve = times(times(torch.rsub(v, 2 * scale, alpha=scale), v), square)
+    else:
+        inner = plus(torch.rsub(v, 5 * scale, alpha=6 * scale), square, 2 * scale)
+        curve = times(times(inner, square), square)
+    return times(curve, width) if isinstance(width, Tensor) else curve
+
+
+def _softplus_of_negative(distance: Tensor) -> Tensor:
+    """Return ``log(1 + exp(-distance))``."""
+    if not torch.compiler.is_compiling():
+        return softplus(-distance)
+    # log1p(share), for which compiled code takes several times as long: what rounding took from the sum is added.
+    share = torch.exp(-distance)
+    total = 1 + share
+    return torch.log(total) + ((share - (total - 1)) / total).detach()
 
 
 def _roots(u: Tensor, mode: str) -> tuple[Tensor, Tensor]:
@@ -193,13 +241,14 @@ class Curve:
     value : callable
         ``value(*arguments, *constants)``, differentiable to any order.
     slopes : callable
-        The derivatives of `value` to its arguments, a tuple; differentiable to any order.
+        The derivatives of `value` to its arguments, one after the other; differentiable to any order. A generator is
+        not asked for more than those that are wanted.
     plain : callable, optional
         The value where no derivative is taken through it, in fewer operations.
     """
 
     value: Callable[..., Tensor]
-    slopes: Callable[..., tuple[Tensor, ...]]
+    slopes: Callable[..., Iterable[Tensor]]
     plain: Callable[..., Tensor] | None = None
 
     def __call__(self, arguments: tuple[Tensor, ...], *constants: Any) -> Tensor:
@@ -245,11 +294,12 @@ class _Blocked(torch.autograd.Function):
             slopes = ctx.curve.slopes(*arguments, *ctx.constants)
             return None, None, *(gradient * s if w else None for s, w in zip(slopes, wanted, strict=True))
         results = [torch.empty_like(gradient, memory_format=torch.contiguous_format) if w else None for w in wanted]
+        last = max(i for i, w in enumerate(wanted) if w)
         for place, incoming, *blocks in _blocks(gradient, *arguments):
             slopes = ctx.curve.slopes(*blocks, *ctx.constants)
-            for result, part in zip(results, slopes, strict=True):
+            for result, part in zip(results[: last + 1], slopes, strict=False):
                 if result is not None:
-                    result.view(-1)[place] = incoming * part
+                    _product_into(result.view(-1)[place], incoming, part)
         return None, None, *results
 
     @staticmethod
@@ -264,6 +314,13 @@ class _Blocked(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         fronted = [a if d is None else a.movedim(d, 0) for a, d in zip(arguments, in_dims[2:], strict=True)]
         return _Blocked.apply(curve, constants, *torch.broadcast_tensors(*fronted)), 0
+
+
+def _product_into(result: Tensor, a: Tensor, b: Tensor) -> None:
+    try:
+        torch.mul(a, b, out=result)
+    except RuntimeError:  # under vmap, which knows no out=
+        result.copy_(a * b)
 
 
 def _blocks(*tensors: Tensor) -> list[tuple[Any, ...]]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import builtins
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from torchcrop.soft.arithmetic import limited, plus, plus_product, times
 from torchcrop.soft.checks import (
     GATED,
     LEGACY_MODES,
@@ -24,7 +25,7 @@ from torchcrop.soft.checks import (
     one_of,
     positive_softness,
 )
-from torchcrop.soft.curves import Curve, Number, Shape, ramp, slope, step
+from torchcrop.soft.curves import Curve, Number, Shape, ramp, slope, step, tail
 
 __all__ = [
     "abs",
@@ -97,30 +98,30 @@ def _sign(x: Tensor, shape: Shape) -> Tensor:
         return shape.limited(x)
     if shape.mode == "c1":
         u = shape.limited(x)
-        return torch.rsub(u * u, 1.5, alpha=0.5) * u
+        return times(torch.rsub(u * u, 1.5, alpha=0.5), u)
     if shape.mode == "c2":
         u = shape.limited(x)
         square = u * u
-        return torch.addcmul(torch.rsub(square, 1.875, alpha=1.25), square, square, value=0.375) * u
-    return 2 * step(x, shape) - 1
+        return times(plus_product(torch.rsub(square, 1.875, alpha=1.25), square, square, 0.375), u)
+    return plus(times(step(x, shape), 2.0), -1.0)
 
 
 def _abs(x: Tensor, shape: Shape) -> Tensor:
-    return x * _sign(x, shape)
+    return times(_sign(x, shape), x)
 
 
 def _abs_slope(x: Tensor, shape: Shape) -> Tensor:
     # sign(x) + 2 x S'(x): beyond the transition the polynomials are the sign.
     if shape.mode == "c0" and not torch.is_grad_enabled():
         u = shape.scaled(x)
-        return torch.rsub(torch.sign(u.abs() - 1), 1.5, alpha=0.5) * u.clamp(-1, 1)
+        return times(torch.rsub(torch.sign(u.abs() - 1), 1.5, alpha=0.5), limited(u, -1, 1))
     if shape.mode == "c1":
         u = shape.limited(x)
-        return torch.rsub(u * u, 3, alpha=2) * u
+        return times(torch.rsub(u * u, 3, alpha=2), u)
     if shape.mode == "c2":
         u = shape.limited(x)
         square = u * u
-        return torch.addcmul(torch.rsub(square, 3.75, alpha=5), square, square, value=2.25) * u
+        return times(plus_product(torch.rsub(square, 3.75, alpha=5), square, square, 2.25), u)
     if shape.mode == "smooth":
         share = step(x, shape)
         return torch.addcmul(2 * share - 1, torch.addcmul(share, share, share, value=-1), x * (2 / shape.width))
@@ -128,11 +129,11 @@ def _abs_slope(x: Tensor, shape: Shape) -> Tensor:
 
 
 def _gated(x: Tensor, shape: Shape) -> Tensor:
-    return x * step(x, shape)
+    return times(step(x, shape), x)
 
 
 def _gated_slope(x: Tensor, shape: Shape) -> Tensor:
-    return step(x, shape) + x * slope(x, shape)
+    return plus(times(slope(x, shape), x), step(x, shape))
 
 
 def _clamp(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool) -> Tensor:
@@ -142,8 +143,11 @@ def _clamp(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool) -> T
     # In single precision the difference of two ramps loses the third digit behind the point at x = 10 000. So their
     # hard parts go together, and R(d) - max(0, d) = R(-|d|), the same for the gated form, is added.
     above_low, above_high = (x >= low).to(x.dtype), (x >= high).to(x.dtype)
-    limited = low * (1 - above_low) + x * (above_low - above_high) + high * above_high
-    return limited + part((x - low) * (1 - 2 * above_low), shape) - part((x - high) * (1 - 2 * above_high), shape)
+    hard = low * (1 - above_low) + x * (above_low - above_high) + high * above_high
+    by_low, by_high = (x - low) * (2 * above_low - 1), (x - high) * (2 * above_high - 1)
+    if gated:
+        return hard + _gated(-by_low, shape) - _gated(-by_high, shape)
+    return hard + tail(by_low, shape) - tail(by_high, shape)
 
 
 def _clamp_slope(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool) -> Tensor:
@@ -151,31 +155,55 @@ def _clamp_slope(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool
     return part(x - low, shape) - part(x - high, shape)
 
 
-def _far_clamp(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
-    middle, half = (low + high) / 2, (high - low) / 2
-    y = x - middle
-    return torch.copysign(half - ramp(half - y.abs(), shape), y) + middle
+def _near_clamp_plain(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool) -> Tensor:
+    if gated or not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
+        return _clamp(x, low, high, shape, gated)
+    above = tail((x - low).abs_(), shape)
+    return x.clamp(low, high).add_(above).sub_(tail((x - high).abs_(), shape))
+
+
+def _far_clamp(x: Tensor, low: float, high: float, shape: Shape, gated: bool) -> Tensor:
+    if x.dtype == torch.float64:
+        return _clamp(x, low, high, shape, gated)
+    # As `_clamp`, with the nearer limit alone.
+    upper = (x >= (low + high) / 2).to(x.dtype)
+    limit, side = low * (1 - upper) + high * upper, 2 * upper - 1
+    beyond = (x - limit) * side
+    outside = (beyond >= 0).to(x.dtype)
+    return x * (1 - outside) + limit * outside - side * tail(beyond * (2 * outside - 1), shape)
+
+
+def _far_clamp_plain(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
+    y = x - (low + high) / 2
+    distance = y.abs().neg_().add_((high - low) / 2).abs_()
+    return x.clamp(low, high).sub_(tail(distance, shape).copysign_(y))
 
 
 def _far_clamp_slope(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
-    middle, half = (low + high) / 2, (high - low) / 2
-    return step(half - (x - middle).abs(), shape)
+    inside = plus(times((x - (low + high) / 2).abs(), -1.0), (high - low) / 2)
+    return step(inside, shape)
 
 
 def _larger(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
     # R is added to the larger of the two, or the smaller would be lost beside it. Which one is taken for the larger
     # makes no difference to value or derivatives: R(d) = d + R(-d).
-    first = (x >= y).to(x.dtype)
-    return x * first + y * (1 - first) + ramp((x - y) * (1 - 2 * first), shape)
+    difference = x - y
+    first = (difference >= 0).to(difference.dtype)
+    return x * first + y * (1 - first) + tail(difference * (2 * first - 1), shape)
 
 
 def _larger_plain(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
-    return torch.maximum(x, y) + ramp(-(x - y).abs(), shape)
+    return torch.maximum(x, y).add_(tail((x - y).abs_(), shape))
 
 
-def _larger_slopes(x: Tensor, y: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+def _smaller_plain(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
+    return torch.minimum(x, y).sub_(tail((x - y).abs_(), shape))
+
+
+def _larger_slopes(x: Tensor, y: Tensor, shape: Shape) -> Iterator[Tensor]:
     share = step(x - y, shape)
-    return share, 1 - share
+    yield share
+    yield 1 - share
 
 
 STEP = Curve(step, lambda x, shape: (slope(x, shape),))
@@ -183,16 +211,14 @@ RAMP = Curve(ramp, lambda x, shape: (step(x, shape),))
 _SIGN = Curve(_sign, lambda x, shape: (2 * slope(x, shape),))
 ABS = Curve(_abs, lambda x, shape: (_abs_slope(x, shape),))
 _GATED_RAMP = Curve(_gated, lambda x, shape: (_gated_slope(x, shape),))
-_CLAMP = Curve(_clamp, lambda *arguments: (_clamp_slope(*arguments),))
+_CLAMP = Curve(_clamp, lambda *arguments: (_clamp_slope(*arguments),), _near_clamp_plain)
 # Limits so far apart that at most one of them is felt at any x: one curve instead of two.
-_FAR_CLAMP = Curve(
-    _clamp, lambda *arguments: (_far_clamp_slope(*arguments),), lambda *arguments: _far_clamp(*arguments)
-)
+_FAR_CLAMP = Curve(_far_clamp, lambda *arguments: (_far_clamp_slope(*arguments),), _far_clamp_plain)
 _LARGER = Curve(_larger, _larger_slopes, _larger_plain)
 _SMALLER = Curve(
     lambda x, y, shape: -_larger(-x, -y, shape),
     lambda x, y, shape: _larger_slopes(y, x, shape),
-    lambda x, y, shape: torch.minimum(x, y) - ramp(-(x - y).abs(), shape),
+    _smaller_plain,
 )
 
 
