@@ -74,6 +74,7 @@ def integrate_by_kernel(
         stages=tuple((kind, t.x.shape[-1]) for kind, t in forcing.by_stage.items()),
         modifiers=tuple(forcing.modifiers),
         overrides=tuple(initial),
+        same=_same(shared),
     )
     kernel = kernel_of(layout, binding, forcing.dtype)
     like, size = forcing.table, forcing.size
@@ -153,6 +154,18 @@ def _points(record: Any, path: Name) -> tuple[tuple[Name, int, str], ...]:
         elif isinstance(value, Table):
             found.append(((*path, name), value.x.shape[-1], value.ends))
     return tuple(found)
+
+
+def _same(shared: Sequence[_Leaf]) -> tuple[tuple[Name, Name], ...]:
+    """Breakpoints that are the same number as an earlier one."""
+    axes = [leaf for leaf in shared if leaf.points and leaf.names[0][0] == "params" and leaf.names[0][-2] == "x"]
+    if not axes:
+        return ()
+    numbers = torch.cat([leaf.value for leaf in axes]).tolist()
+    first: dict[float, Name] = {}
+    return tuple(
+        (name, first[x]) for name, x in zip(_names(axes), numbers, strict=True) if first.setdefault(x, name) != name
+    )
 
 
 def _others(model: Model, forcing: Forcing, initial: Mapping[str, Tensor]) -> Iterator[_Leaf]:

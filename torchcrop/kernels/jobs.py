@@ -6,7 +6,7 @@ later than it is known stands in an array: `shared` and `table` for all simulati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from torchcrop.kernels.derivatives import adjoint, linearised, tangent
 from torchcrop.kernels.llvm import Function
 from torchcrop.kernels.plain import plain
 from torchcrop.kernels.program import Program
+from torchcrop.kernels.schedule import early, late
 from torchcrop.kernels.season import SeasonProgram
 from torchcrop.kernels.stages import Stage, Stages, staged
 
@@ -261,13 +262,13 @@ class _Season:
                 place = f.let(f"getelementptr i64, ptr {self.args[name]}, i64 {self.column}")
                 setattr(self, name, f.let(f"load {index}, ptr {place}, align 8"))
 
-    def lanes_start(self, start: Sequence[int], carried: Callable[[int], str]) -> None:
-        """Stage LANE: hand its values over, and set what is carried."""
+    def lanes_start(self, start: Mapping[int, int], carried: Callable[[int], str]) -> None:
+        """Stage LANE: hand its values over, and set what is carried (`start`: place by number)."""
         f, job = self.f, self.job
-        name = f.operations(job.program, _within(job, Stage.LANE, [*job.lane, *start]), self.own)
+        name = f.operations(job.program, _within(job, Stage.LANE, [*job.lane, *start.values()]), self.own)
         for k, place in enumerate(job.lane):
             f.store(f.as_number(job.program, place, name(place)), self.scratch(self.lane_section + k))
-        for i, place in enumerate(start):
+        for i, place in start.items():
             f.store(name(place), carried(i))
 
     def begin_day(self, t: str) -> None:
@@ -330,6 +331,21 @@ class _Season:
         f.label(after)
 
 
+def _led_to(program: Program, places: Sequence[int], kind: str) -> set[int]:
+    """Operations that depend on inputs of a kind."""
+    found: set[int] = set()
+    for place in places:
+        arguments = program.operations[place].arguments
+        if any(a in found or _is_input(program, a, kind) for a in arguments):
+            found.add(place)
+    return found
+
+
+def _is_input(program: Program, place: int, kind: str) -> bool:
+    operation = program.operations[place]
+    return operation.name == "input" and operation.value[0] == kind
+
+
 def _index_of(program: Program, carried: Sequence[int]) -> dict[Any, int]:
     return {program.operations[place].value: i for i, place in enumerate(carried)}
 
@@ -362,7 +378,7 @@ def forward(season: SeasonProgram, binding: Binding, bits: int, lanes: int) -> J
 
     def block(b: str) -> None:
         s.begin(b)
-        s.lanes_start(start, carried)
+        s.lanes_start(dict(enumerate(start)), carried)
         s.days(day)
         if kept:
             _fill(s, season.held)
@@ -464,21 +480,28 @@ def _reverse_function(
     s.carried_index = _index_of(season.program, season.carried)
     f, n, width = s.f, len(after), len(season.kept)
     cotangents, cuts, rows = s.section(n), s.section(len(by_cut)), s.section(width)
-    s.section(n)  # the trajectory has a row more than days
-    trajectory = s.fixed - n
-
-    def at_start(i: int) -> str:
-        return s.scratch(trajectory + i)
+    read, followed = _followed(job, s.carried_index, after, [*by_carried, *by_events, *by_cut], season.live)
+    passing = {i: s.section(1) for i in followed if i not in read}
+    places_of_read = {i: k for k, i in enumerate(read)}
+    trajectory, each = s.section(len(read)), len(read)
 
     def at(t: str) -> Callable[[int], str]:
-        return lambda i: s.scratch(trajectory + i, f.times(t, n))
+        """Addresses on a day: what the way back reads is kept for every day, the rest has one place."""
+
+        def address(i: int) -> str:
+            if i in passing:
+                return s.scratch(passing[i])
+            return s.scratch(trajectory + places_of_read[i], f.times(t, each))
+
+        return address
 
     def day(t: str) -> str:
         s.begin_day(t)
-        name = f.operations(job.program, _within(job, Stage.DAY, after), lambda q: s.of_day(q, at(t)))
-        values = [name(place) for place in after]
+        wanted = [after[i] for i in followed]
+        name = f.operations(job.program, _within(job, Stage.DAY, wanted), lambda q: s.of_day(q, at(t)))
+        values = {i: name(after[i]) for i in followed}
         tomorrow = at(f.let(f"add i64 {t}, 1"))
-        for i, value in enumerate(values):
+        for i, value in values.items():
             f.store(value, tomorrow(i))
         return s.lives(values[season.live])
 
@@ -494,10 +517,13 @@ def _reverse_function(
         s.begin_day(t)
         wanted = [*by_carried, *by_events, *by_cut]
         places = _within(job, Stage.DAY, wanted)
+        back = _led_to(job.program, places, "cotangent")
+        places = late(job.program, places, back | set(job.program.needed(after)))
         name = f.operations(job.program, places, lambda q: s.of_day(q, at(t), seed), fused=True)
         values = [name(place) for place in wanted]
         for i, value in enumerate(values[:n]):
-            f.store(value, s.scratch(cotangents + i))
+            if job.program.operations[by_carried[i]].value != ("cotangent", "carried", i):
+                f.store(value, s.scratch(cotangents + i))
         for k, value in enumerate(values[n : n + len(by_events)]):
             f.store(value, s.of_size("by_events", f.times(k, s.args["days"]), t))
         for k, value in enumerate(values[n + len(by_events) :]):
@@ -514,7 +540,7 @@ def _reverse_function(
 
     def block(b: str) -> None:
         s.begin(b)
-        s.lanes_start(start, at_start)
+        s.lanes_start({i: start[i] for i in followed}, at("0"))
         s.days(day)
         for i in range(n):
             f.store(f.load(s.of_size("by_carried", str(i))), s.scratch(cotangents + i))
@@ -531,8 +557,25 @@ def _reverse_function(
 
     f.loop("block", "%first", "%last", block)
     job.functions.append(f)
-    job.scratch = (s.fixed, n, 0)
+    job.scratch = (s.fixed, each, 0)
     return job
+
+
+def _followed(
+    job: Job, index: Mapping[Any, int], after: Sequence[int], wanted: Sequence[int], live: int
+) -> tuple[list[int], list[int]]:
+    """What is carried that the way back reads, and what must be followed forward for it."""
+
+    def read(results: Sequence[int]) -> set[int]:
+        operations = (job.program.operations[place] for place in job.program.needed(results))
+        return {index[o.value] for o in operations if o.name == "input" and o.value in index}
+
+    backwards = read(wanted)
+    followed, more = set(), backwards | {live}
+    while more:
+        followed |= more
+        more = read([after[i] for i in followed]) - followed
+    return sorted(backwards), sorted(followed)
 
 
 def _later_rows(s: _Season, held: Sequence[bool], rows: int, stop: str) -> None:
@@ -648,14 +691,17 @@ def _tangent_function(
         name = f.operations(job.program, _within(job, Stage.TANGENT_DAY, wanted), outside, fused=True)
         values = [name(place) for place in wanted]
         for k, value in enumerate(values[:n]):
-            f.store(value, of_tangent(q, k))
+            if job.program.operations[d_after[k]].value != ("tangent", "carried", k):
+                f.store(value, of_tangent(q, k))
         for j, value in enumerate(values[n:]):
             f.store(value, _tangent_row(s, q, s.t, width, j))
 
     def day(t: str) -> str:
         s.begin_day(t)
         wanted = [*after, *kept, *job.coefficients]
-        name = f.operations(job.program, _within(job, Stage.DAY, wanted), lambda x: s.of_day(x, carried))
+        places = _within(job, Stage.DAY, wanted)
+        places = early(job.program, places, set(job.program.needed([*after, *kept])))
+        name = f.operations(job.program, places, lambda x: s.of_day(x, carried))
         for j, place in enumerate(kept):
             f.store(name(place), s.of_size("daily", f.times(t, width), str(j)))
         for k, place in enumerate(job.coefficients):
@@ -675,7 +721,7 @@ def _tangent_function(
 
     def block(b: str) -> None:
         s.begin(b)
-        s.lanes_start(start, carried)
+        s.lanes_start(dict(enumerate(start)), carried)
         f.loop("tangent", "0", s.args["tangents"], begin_tangent)
         s.days(day)
         if width:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import torch
@@ -26,7 +26,9 @@ from torchcrop.kernels.llvm import ARGUMENTS, module
 from torchcrop.kernels.native import Native, machine
 from torchcrop.kernels.season import SeasonProgram
 
-__all__ = ["Inputs", "SeasonKernel", "kernel_named"]
+__all__ = ["Inputs", "SeasonKernel", "apart", "kernel_named"]
+
+Result = TypeVar("Result")
 
 _JOBS: dict[str, Callable[[SeasonProgram, Binding, int, int], Job]] = {
     "forward": jobs.forward,
@@ -149,7 +151,7 @@ class SeasonKernel:
         with self._lock:
             found = self._compiled.get(name)
             if found is None:
-                job = _JOBS[name](self.season, self.binding, self.bits, self.lanes)
+                job = apart(_JOBS[name], self.season, self.binding, self.bits, self.lanes)
                 text = module(job.functions)
                 native = Native(loaded(text), tuple(f.name for f in job.functions))
                 found = self._compiled[name] = _Compiled(job, native, text)
@@ -163,7 +165,7 @@ class SeasonKernel:
         daily = self._empty(inputs.days, len(self.season.kept), size)
         carried = self._empty(len(self.season.after), size)
         self._run("forward", inputs, {"daily": daily, "carried": carried})
-        return daily[..., : inputs.size], carried[..., : inputs.size]
+        return _cut(daily, inputs.size), _cut(carried, inputs.size)
 
     def reverse(self, inputs: Inputs, by_daily: Tensor, by_carried: Tensor) -> tuple[Tensor, Tensor]:
         """Cotangents of the active own inputs ``[n, size]`` and events ``[n, days, size]``."""
@@ -177,7 +179,7 @@ class SeasonKernel:
             "by_events": by_events,
         }
         self._run("reverse", inputs, arrays)
-        return by_own[..., : inputs.size], by_events[..., : inputs.size]
+        return _cut(by_own, inputs.size), _cut(by_events, inputs.size)
 
     def tangents(self, inputs: Inputs, own: Tensor, events: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """As `forward`, and the tangents ``[p, days, n, size]`` and ``[p, n, size]``.
@@ -204,8 +206,8 @@ class SeasonKernel:
             "carried_tangents": d_carried,
         }
         self._run("tangents", inputs, arrays, several)
-        cut = slice(0, inputs.size)
-        return daily[..., cut], carried[..., cut], d_daily[..., cut], d_carried[..., cut]
+        daily, carried, d_daily, d_carried = (_cut(x, inputs.size) for x in (daily, carried, d_daily, d_carried))
+        return daily, carried, d_daily, d_carried
 
     # --- arrays -----------------------------------------------------------------------------------------------
 
@@ -279,11 +281,22 @@ class SeasonKernel:
         return scratch if len(scratch) >= numbers else self._empty(numbers)
 
 
+def _cut(padded: Tensor, size: int) -> Tensor:
+    """Leave the simulations out that fill the last vector; the result owns its memory, as operators' results must."""
+    return padded if padded.shape[-1] == size else padded[..., :size].contiguous()
+
+
 def _call(
     native: Native, name: str, arrays: Mapping[str, Tensor], whole: Mapping[str, int], first: int, last: int
 ) -> None:
     values = [whole.get(a, 0) if a not in arrays else arrays[a].data_ptr() for a in ARGUMENTS]
     native(name, (ctypes.c_int64 * len(values))(*values), first, last)
+
+
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function that traces in a thread of its own: no transform, mode or level of torch is at work there."""
+    with ThreadPoolExecutor(1) as one:
+        return one.submit(function, *arguments).result()
 
 
 @cache

@@ -46,6 +46,7 @@ _ELEMENTARY = frozenset(
 )
 _BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq"}
+_DECIDING = frozenset({*_COMPARE, "floor"})
 
 
 class Function:
@@ -199,12 +200,10 @@ class Function:
         names: dict[int, str] = {}
 
         def name(place: int) -> str:
-            found = names.get(place)
-            if found is None:
+            if place not in names:
                 value = program.value(place)
-                found = self.number(value) if value is not None else outside(place)
-                names[place] = found
-            return found
+                names[place] = self.number(value) if value is not None else outside(place)
+            return names[place]
 
         for place in places:
             operation = program.operations[place]
@@ -250,6 +249,12 @@ class Function:
         """Text of the function."""
         head = f"define void @{self.name}(ptr noalias %arguments, i64 %first, i64 %last) nounwind {{\nentry:\n"
         return head + "\n".join(self.lines) + "\n  ret void\n}\n"
+
+
+def _compared(program: Program, places: Iterable[int]) -> frozenset[int]:
+    """What the comparisons among some operations follow from."""
+    operations = (program.operations[place] for place in places)
+    return frozenset(program.needed(a for o in operations if o.name in _DECIDING for a in o.arguments))
 
 
 def _to_float32(value: float) -> float:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.autograd.forward_ad as fwAD
 from torch import Tensor
-from torch._functorch.autograd_function import enable_single_level_autograd_function
+from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd.function import _SingleLevelFunction
 
 from torchcrop.kernels.kernel import Inputs, SeasonKernel, kernel_named
@@ -107,18 +108,11 @@ def _season_tangents(handle: str, *tensors: Tensor) -> tuple[Tensor, Tensor, Ten
 # --- shapes, without numbers --------------------------------------------------------------------------------
 
 
-def _padded(kernel: SeasonKernel, like: Tensor, *shape: int) -> Tensor:
-    """As the kernel gives its results: rows are as long as whole vectors are."""
-    *rest, size = shape
-    whole = like.new_empty(*rest, -(-size // kernel.lanes) * kernel.lanes, dtype=kernel.dtype)
-    return whole[..., :size]
-
-
 def _fake_season(handle: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
     kernel, events = kernel_named(handle), tensors[_INPUTS.index("events")]
     _, days, size = events.shape
-    daily = _padded(kernel, events, days, len(kernel.season.kept), size)
-    return daily, _padded(kernel, events, len(kernel.season.after), size)
+    daily = events.new_empty(days, len(kernel.season.kept), size, dtype=kernel.dtype)
+    return daily, events.new_empty(len(kernel.season.after), size, dtype=kernel.dtype)
 
 
 def _fake_season_reverse(handle: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,19 +121,17 @@ def _fake_season_reverse(handle: str, *tensors: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _fake_season_tangents(handle: str, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    kernel, events = kernel_named(handle), tensors[_INPUTS.index("events")]
-    several, _, days, size = tensors[-1].shape
+    several = tensors[-1].shape[0]
     daily, carried = _fake_season(handle, *tensors[: len(_INPUTS)])
-    d_daily = _padded(kernel, events, several, days, len(kernel.season.kept), size)
-    return daily, carried, d_daily, _padded(kernel, events, several, len(kernel.season.after), size)
+    return daily, carried, daily.new_empty(several, *daily.shape), carried.new_empty(several, *carried.shape)
 
 
 # --- derivatives --------------------------------------------------------------------------------------------
 
 
 def _below(name: str, keys: Any, arguments: Sequence[Any]) -> Any:
-    """Call an operator's next level, without autograd."""
-    with torch._C._AutoDispatchBelowAutograd():
+    """Call an operator below this level of autograd; levels further out keep theirs."""
+    with torch.enable_grad(), fwAD._set_fwd_grad_enabled(mode=True), torch._C._AutoDispatchBelowAutograd():
         return getattr(_OPS, name).default.redispatch(keys & torch._C._after_autograd_keyset, *arguments)
 
 

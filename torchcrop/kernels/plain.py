@@ -38,9 +38,7 @@ def plain(program: Program, results: Sequence[int]) -> tuple[Program, dict[int, 
     places: dict[int, int] = {}
     order = _order(program, results)
     divisors = Counter(
-        operation.arguments[1]
-        for place in order
-        if (operation := program.operations[place]).name == "div" and program.value(operation.arguments[0]) != 1
+        operation.arguments[1] for place in order if (operation := program.operations[place]).name == "div"
     )
     for place in order:
         operation = program.operations[place]

@@ -6,6 +6,7 @@ life. Inputs have names: of a parameter its path, of a table's point its path, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +50,9 @@ class Layout:
         Changes of the weather.
     overrides : tuple of str
         States that start from given values.
+    same : tuple of (name, name)
+        Breakpoints of shared tables that are the same number as another, which stands for them: many tables of a crop
+        turn at the same stages, and where a day stands to a breakpoint is then computed once.
     """
 
     model: Model
@@ -59,6 +63,7 @@ class Layout:
     stages: tuple[tuple[str, int], ...] = ()
     modifiers: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    same: tuple[tuple[Name, Name], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,15 +154,15 @@ def _parameters(program: Program, kind: type[Record], layout: Layout, path: Name
         if quantity.record is not None:
             values[name] = _parameters(program, quantity.record, layout, here)
         elif here in tables:
-            values[name] = _table(program, here, *tables[here]).prepared()
+            values[name] = _table(program, here, *tables[here], dict(layout.same)).prepared()
         else:
             values[name] = symbols(program, [here])
     return kind._rebuild(values.values(), None)
 
 
-def _table(program: Program, path: Name, points: int, ends: str) -> Table:
-    x, y = (symbols(program, [(*path, axis, i) for i in range(points)]) for axis in ("x", "y"))
-    return Table(x, y, ends)
+def _table(program: Program, path: Name, points: int, ends: str, same: Mapping[Name, Name]) -> Table:
+    x, y = ([(*path, axis, i) for i in range(points)] for axis in ("x", "y"))
+    return Table(symbols(program, [same.get(name, name) for name in x]), symbols(program, y), ends)
 
 
 def _lane(program: Program, what: str) -> Symbol:
@@ -179,7 +184,7 @@ def _day(program: Program, model: Model, params: Any, layout: Layout, t: Symbol)
         doy=doy,
         time=time,
         sown=(_lane(program, "sown") <= t).to(torch.float64),
-        by_stage={kind: _table(program, ("stage", kind), n, "hold") for kind, n in layout.stages},
+        by_stage={kind: _table(program, ("stage", kind), n, "hold", {}) for kind, n in layout.stages},
         **events,
     )
 
