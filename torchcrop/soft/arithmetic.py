@@ -9,30 +9,39 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardtanh_
 
 
-def times(own: Tensor, other: Tensor | float) -> Tensor:
-    """Return ``own other``."""
+def times(own: Tensor, other: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Return ``own other``, in `out` if that is given."""
+    if out is not None:
+        return torch.mul(own, other, out=out)
     return own * other if torch.is_grad_enabled() else own.mul_(other)
 
 
-def plus(own: Tensor, other: Tensor | float, factor: float = 1) -> Tensor:
-    """Return ``own + factor other``."""
+def over(own: Tensor, other: Tensor | float, out: Tensor | None = None) -> Tensor:
+    """Return ``own / other``, in `out` if that is given."""
+    if out is not None:
+        return torch.div(own, other, out=out)
+    return own / other if torch.is_grad_enabled() else own.div_(other)
+
+
+def plus(own: Tensor, other: Tensor | float, factor: float = 1, out: Tensor | None = None) -> Tensor:
+    """Return ``own + factor other``, in `out` if that is given."""
+    if out is not None:
+        return torch.add(own, other, alpha=factor, out=out)
     return torch.add(own, other, alpha=factor) if torch.is_grad_enabled() else own.add_(other, alpha=factor)
 
 
-def limited(own: Tensor, low: float | None, high: float | None) -> Tensor:
-    """Return ``own``, no lower than `low` and no higher than `high`."""
-    return own.clamp(low, high) if torch.is_grad_enabled() else own.clamp_(low, high)
-
-
-def plus_product(own: Tensor, a: Tensor, b: Tensor | float, factor: float = 1) -> Tensor:
-    """Return ``own + factor a b``."""
-    if isinstance(b, float):
-        return plus(own, a, factor * b)
-    return torch.addcmul(own, a, b, value=factor) if torch.is_grad_enabled() else own.addcmul_(a, b, value=factor)
-
-
-def over(own: Tensor, other: Tensor | float) -> Tensor:
-    """Return ``own / other``."""
-    return own / other if torch.is_grad_enabled() else own.div_(other)
+def limited(own: Tensor, low: float | None, high: float | None, out: Tensor | None = None) -> Tensor:
+    """Return `own`, no lower than `low` and no higher than `high`, in `out` if that is given."""
+    if out is not None:
+        return torch.clamp(own, low, high, out=out)
+    if torch.is_grad_enabled():
+        return own.clamp(low, high)
+    # In place, vmap knows these three, and no clamp_.
+    if low is not None and high is not None:
+        return hardtanh_(own, low, high)
+    if high is not None:
+        return own.clamp_max_(high)
+    return own if low is None else own.clamp_min_(low)

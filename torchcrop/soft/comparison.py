@@ -32,8 +32,8 @@ __all__ = [
 EPSILON = 1e-10
 
 
-def _beyond(x: Tensor, y: Number, shift: float, less: bool, shape: Shape) -> Tensor:
-    return step(_difference(x, y, shift, less), shape)
+def _beyond(x: Tensor, y: Number, shift: float, less: bool, shape: Shape, out: Tensor | None = None) -> Tensor:
+    return step(_difference(x, y, shift, less), shape, out)
 
 
 def _beyond_slopes(x: Tensor, y: Number, shift: float, less: bool, shape: Shape) -> Iterator[Tensor]:
@@ -50,12 +50,12 @@ def _difference(x: Tensor, y: Number, shift: float, less: bool) -> Tensor:
     return plus(difference, shift) if shift else difference
 
 
-_BEYOND = Curve(_beyond, _beyond_slopes)
+_BEYOND = Curve(_beyond, _beyond_slopes, _beyond)
 
 
-def _same(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> Tensor:
+def _same(x: Tensor, y: Tensor, epsilon: float, shape: Shape, out: Tensor | None = None) -> Tensor:
     """Return ``2 L(|x - y| <= 0)``, with the soft absolute value and L(d <= t) = S(t - d + epsilon)."""
-    return times(step(epsilon - ABS.value(x - y, shape), shape), 2.0)
+    return times(step(epsilon - ABS.value(x - y, shape), shape), 2.0, out)
 
 
 def _same_slopes(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> Iterator[Tensor]:
@@ -66,14 +66,16 @@ def _same_slopes(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> Iterator
     yield -fall
 
 
-_EQUAL = Curve(_same, _same_slopes)
+_EQUAL = Curve(_same, _same_slopes, _same)
 
 
-def _close(x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape) -> Tensor:
+def _close(
+    x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape, out: Tensor | None = None
+) -> Tensor:
     """Return ``L(|x - y| <= tol) / L(0 <= tol)``, with soft absolute values and L(d <= t) = S(t - d + epsilon)."""
     tolerance = _tolerance(y, rtol, atol + epsilon, shape)
     within = step(tolerance - ABS.value(x - y, shape), shape)
-    return over(within, _at_equality(tolerance, y, shape))
+    return over(within, _at_equality(tolerance, y, shape), out)
 
 
 def _tolerance(y: Tensor, rtol: float, atol: float, shape: Shape) -> Number:
@@ -101,7 +103,7 @@ def _close_slopes(x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float
     yield fall * (turn + widening) - share * slope(tolerance, shape) / full * widening
 
 
-_CLOSE = Curve(_close, _close_slopes)
+_CLOSE = Curve(_close, _close_slopes, _close)
 
 
 def greater(

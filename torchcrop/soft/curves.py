@@ -79,16 +79,16 @@ class Shape:
             x = torch.minimum(torch.maximum(x, -limit), limit)
         return x / self.width
 
-    def progress(self, x: Tensor) -> Tensor:
+    def progress(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return ``v = clamp((1 + x / w) / 2, 0, 1)``."""
         if isinstance(self.width, Tensor):
-            return ((self.scaled(x) + 1) / 2).clamp(0, 1)
+            return limited((self.scaled(x) + 1) / 2, 0, 1, out)
         # x / 2w + 1/2 in one pass.
-        return limited(torch.rsub(x, 0.5, alpha=-0.5 / self.width), 0, 1)
+        return limited(torch.rsub(x, 0.5, alpha=-0.5 / self.width), 0, 1, out)
 
-    def limited(self, x: Tensor) -> Tensor:
+    def limited(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Return ``u = clamp(x / w, -1, 1)``."""
-        return limited(self.scaled(x) if isinstance(self.width, Tensor) else x * (1 / self.width), -1, 1)
+        return limited(self.scaled(x) if isinstance(self.width, Tensor) else x * (1 / self.width), -1, 1, out)
 
     def hypotenuse(self, x: Tensor) -> Tensor:
         """Return ``sqrt(x² + w²)``, without overflow."""
@@ -96,28 +96,22 @@ class Shape:
         return torch.hypot(x, width)
 
 
-def step(x: Tensor, shape: Shape) -> Tensor:
-    """Return S(x), a share from 0 to 1."""
+def step(x: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
+    """Return S(x), a share from 0 to 1; in `out` if that is given, for which no derivative may be taken."""
     if shape.mode == "pseudohuber":
-        return x / shape.hypotenuse(x) / 2 + 0.5
+        return plus(x / shape.hypotenuse(x) / 2, 0.5, out=out)
     if shape.mode == "smooth":
-        return torch.sigmoid(shape.scaled(x))
+        return torch.sigmoid(shape.scaled(x), out=out) if out is not None else torch.sigmoid(shape.scaled(x))
     if shape.mode in ("_c1_pnorm", "_c2_pnorm"):
         _, high = _roots(shape.scaled(x).clamp(-1, 1), shape.mode)
-        return high**2 if shape.mode == "_c1_pnorm" else high**3
-    if shape.mode == "c0" and torch.is_grad_enabled():
-        return _kinked_step(shape.scaled(x))
-    return polynomial_step(shape.progress(x), shape.mode)
-
-
-def polynomial_step(v: Tensor, mode: str) -> Tensor:
-    """Return S from v, in the modes c0, c1, c2."""
-    if mode == "c0":
-        return v
-    if mode == "c1":
-        return times(times(torch.rsub(v, 3, alpha=2), v), v)
+        return times(high**2, 1.0 if shape.mode == "_c1_pnorm" else high, out)
+    if shape.mode == "c0":
+        return _kinked_step(shape.scaled(x)) if torch.is_grad_enabled() else shape.progress(x, out)
+    v = shape.progress(x)
+    if shape.mode == "c1":
+        return times(times(torch.rsub(v, 3, alpha=2), v), v, out)
     square = v * v
-    return times(times(plus(torch.rsub(v, 10, alpha=15), square, 6), v), square)
+    return times(times(plus(torch.rsub(v, 10, alpha=15), square, 6), v), square, out)
 
 
 def _kinked_step(u: Tensor) -> Tensor:
@@ -156,11 +150,14 @@ def slope(x: Tensor, shape: Shape) -> Tensor:
     return 3 * high**2 * low**2 / (high**2 + low**2) / shape.width
 
 
-def ramp(x: Tensor, shape: Shape) -> Tensor:
-    """Return R(x), the antiderivative of S that is 0 far below 0. [unit of x]"""
+def ramp(x: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
+    """Return R(x), the antiderivative of S that is 0 far below 0. [unit of x]
+
+    In `out` if that is given, for which no derivative may be taken.
+    """
     mode, width = shape.mode, shape.width
     if mode == "pseudohuber":
-        return (x + shape.hypotenuse(x)) / 2
+        return times(x + shape.hypotenuse(x), 0.5, out)
     if mode == "smooth" and torch.compiler.is_compiling():
         above = (x >= 0).to(x.dtype)
         return x * above + tail(x * (2 * above - 1), shape)
@@ -171,8 +168,12 @@ def ramp(x: Tensor, shape: Shape) -> Tensor:
         curve = _projected_ramp(shape.scaled(x).clamp(-1, 1), mode)
     else:
         # Up to and with the end of the transition: there R is x, and the larger of the two has the slope 1.
-        return torch.maximum(_polynomial_ramp(shape.progress(x), shape), x)
-    return torch.maximum(times(curve, width), x)
+        return _larger(_polynomial_ramp(shape.progress(x), shape), x, out)
+    return _larger(times(curve, width), x, out)
+
+
+def _larger(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
+    return torch.maximum(a, b) if out is None else torch.maximum(a, b, out=out)
 
 
 def tail(distance: Tensor, shape: Shape) -> Tensor:
@@ -234,7 +235,7 @@ def _projected_ramp(u: Tensor, mode: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Curve:
-    """A function of one or two tensors, elementwise, with its first derivatives.
+    """A function of one or more tensors, elementwise, with its first derivatives.
 
     Attributes
     ----------
@@ -244,7 +245,8 @@ class Curve:
         The derivatives of `value` to its arguments, one after the other; differentiable to any order. A generator is
         not asked for more than those that are wanted.
     plain : callable, optional
-        The value where no derivative is taken through it, in fewer operations.
+        ``plain(*arguments, *constants, out=result)``, the value where no derivative is taken through it, in fewer
+        operations.
     """
 
     value: Callable[..., Tensor]
@@ -276,9 +278,12 @@ class _Blocked(torch.autograd.Function):
     @staticmethod
     def forward(curve: Curve, constants: tuple[Any, ...], *arguments: Tensor) -> Tensor:
         result = torch.empty(arguments[0].shape, dtype=arguments[0].dtype, device=arguments[0].device)
-        flat, value = result.view(-1), curve.plain or curve.value
+        flat = result.view(-1)
         for place, *blocks in _blocks(*arguments):
-            flat[place] = value(*blocks, *constants)
+            if curve.plain is None:
+                flat[place] = curve.value(*blocks, *constants)
+            else:
+                curve.plain(*blocks, *constants, out=flat[place])
         return result
 
     @staticmethod
@@ -292,7 +297,7 @@ class _Blocked(torch.autograd.Function):
         arguments, wanted = ctx.saved_tensors, ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():
             slopes = ctx.curve.slopes(*arguments, *ctx.constants)
-            return None, None, *(gradient * s if w else None for s, w in zip(slopes, wanted, strict=True))
+            return None, None, *(gradient * s if w else None for s, w in zip(slopes, wanted, strict=False))
         results = [torch.empty_like(gradient, memory_format=torch.contiguous_format) if w else None for w in wanted]
         last = max(i for i, w in enumerate(wanted) if w)
         for place, incoming, *blocks in _blocks(gradient, *arguments):
@@ -305,8 +310,8 @@ class _Blocked(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, _curve: None, _constants: None, *tangents: Tensor | None) -> Tensor:
         slopes = ctx.curve.slopes(*ctx.saved_tensors, *ctx.constants)
-        parts = [s * t for s, t in zip(slopes, tangents, strict=True) if t is not None]
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        first, *others = [s * t for s, t in zip(slopes, tangents, strict=False) if t is not None]
+        return sum(others, first)
 
     @staticmethod
     def vmap(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from torchcrop.soft.arithmetic import limited, plus, plus_product, times
+from torchcrop.soft.arithmetic import limited, over, plus, times
 from torchcrop.soft.checks import (
     GATED,
     LEGACY_MODES,
@@ -22,6 +22,7 @@ from torchcrop.soft.checks import (
     PROJECTED_MODES,
     Softness,
     floating,
+    lowest_visible,
     one_of,
     positive_softness,
 )
@@ -93,21 +94,21 @@ def shape_of(
 # --- curves ----------------------------------------------------------------------------------------------
 
 
-def _sign(x: Tensor, shape: Shape) -> Tensor:
+def _sign(x: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
     if shape.mode == "c0" and not torch.is_grad_enabled():
-        return shape.limited(x)
+        return shape.limited(x, out)
     if shape.mode == "c1":
         u = shape.limited(x)
-        return times(torch.rsub(u * u, 1.5, alpha=0.5), u)
+        return times(torch.rsub(u * u, 1.5, alpha=0.5), u, out)
     if shape.mode == "c2":
         u = shape.limited(x)
         square = u * u
-        return times(plus_product(torch.rsub(square, 1.875, alpha=1.25), square, square, 0.375), u)
-    return plus(times(step(x, shape), 2.0), -1.0)
+        return times(torch.addcmul(torch.rsub(square, 1.875, alpha=1.25), square, square, value=0.375), u, out)
+    return plus(times(step(x, shape), 2.0), -1.0, out=out)
 
 
-def _abs(x: Tensor, shape: Shape) -> Tensor:
-    return times(_sign(x, shape), x)
+def _abs(x: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
+    return times(_sign(x, shape), x, out)
 
 
 def _abs_slope(x: Tensor, shape: Shape) -> Tensor:
@@ -121,15 +122,15 @@ def _abs_slope(x: Tensor, shape: Shape) -> Tensor:
     if shape.mode == "c2":
         u = shape.limited(x)
         square = u * u
-        return times(plus_product(torch.rsub(square, 3.75, alpha=5), square, square, 2.25), u)
+        return times(torch.addcmul(torch.rsub(square, 3.75, alpha=5), square, square, value=2.25), u)
     if shape.mode == "smooth":
         share = step(x, shape)
         return torch.addcmul(2 * share - 1, torch.addcmul(share, share, share, value=-1), x * (2 / shape.width))
     return _sign(x, shape) + 2 * x * slope(x, shape)
 
 
-def _gated(x: Tensor, shape: Shape) -> Tensor:
-    return times(step(x, shape), x)
+def _gated(x: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
+    return times(step(x, shape), x, out)
 
 
 def _gated_slope(x: Tensor, shape: Shape) -> Tensor:
@@ -155,11 +156,11 @@ def _clamp_slope(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool
     return part(x - low, shape) - part(x - high, shape)
 
 
-def _near_clamp_plain(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool) -> Tensor:
+def _clamp_plain(x: Tensor, low: Number, high: Number, shape: Shape, gated: bool, out: Tensor) -> Tensor:
     if gated or not (isinstance(low, int | float) and isinstance(high, int | float) and low <= high):
-        return _clamp(x, low, high, shape, gated)
-    above = tail((x - low).abs_(), shape)
-    return x.clamp(low, high).add_(above).sub_(tail((x - high).abs_(), shape))
+        return out.copy_(_clamp(x, low, high, shape, gated))
+    torch.clamp(x, low, high, out=out)
+    return out.add_(tail((x - low).abs_(), shape)).sub_(tail((x - high).abs_(), shape))
 
 
 def _far_clamp(x: Tensor, low: float, high: float, shape: Shape, gated: bool) -> Tensor:
@@ -173,10 +174,10 @@ def _far_clamp(x: Tensor, low: float, high: float, shape: Shape, gated: bool) ->
     return x * (1 - outside) + limit * outside - side * tail(beyond * (2 * outside - 1), shape)
 
 
-def _far_clamp_plain(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
+def _far_clamp_plain(x: Tensor, low: float, high: float, shape: Shape, _gated: bool, out: Tensor) -> Tensor:
     y = x - (low + high) / 2
-    distance = y.abs().neg_().add_((high - low) / 2).abs_()
-    return x.clamp(low, high).sub_(tail(distance, shape).copysign_(y))
+    distance = y.abs().sub_((high - low) / 2).abs_()
+    return torch.clamp(x, low, high, out=out).sub_(tail(distance, shape).copysign_(y))
 
 
 def _far_clamp_slope(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
@@ -192,12 +193,12 @@ def _larger(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
     return x * first + y * (1 - first) + tail(difference * (2 * first - 1), shape)
 
 
-def _larger_plain(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
-    return torch.maximum(x, y).add_(tail((x - y).abs_(), shape))
+def _larger_plain(x: Tensor, y: Tensor, shape: Shape, out: Tensor) -> Tensor:
+    return torch.maximum(x, y, out=out).add_(tail((x - y).abs_(), shape))
 
 
-def _smaller_plain(x: Tensor, y: Tensor, shape: Shape) -> Tensor:
-    return torch.minimum(x, y).sub_(tail((x - y).abs_(), shape))
+def _smaller_plain(x: Tensor, y: Tensor, shape: Shape, out: Tensor) -> Tensor:
+    return torch.minimum(x, y, out=out).sub_(tail((x - y).abs_(), shape))
 
 
 def _larger_slopes(x: Tensor, y: Tensor, shape: Shape) -> Iterator[Tensor]:
@@ -206,12 +207,12 @@ def _larger_slopes(x: Tensor, y: Tensor, shape: Shape) -> Iterator[Tensor]:
     yield 1 - share
 
 
-STEP = Curve(step, lambda x, shape: (slope(x, shape),))
-RAMP = Curve(ramp, lambda x, shape: (step(x, shape),))
-_SIGN = Curve(_sign, lambda x, shape: (2 * slope(x, shape),))
-ABS = Curve(_abs, lambda x, shape: (_abs_slope(x, shape),))
-_GATED_RAMP = Curve(_gated, lambda x, shape: (_gated_slope(x, shape),))
-_CLAMP = Curve(_clamp, lambda *arguments: (_clamp_slope(*arguments),), _near_clamp_plain)
+STEP = Curve(step, lambda x, shape: (slope(x, shape),), step)
+RAMP = Curve(ramp, lambda x, shape: (step(x, shape),), ramp)
+_SIGN = Curve(_sign, lambda x, shape: (times(slope(x, shape), 2.0),), _sign)
+ABS = Curve(_abs, lambda x, shape: (_abs_slope(x, shape),), _abs)
+_GATED_RAMP = Curve(_gated, lambda x, shape: (_gated_slope(x, shape),), _gated)
+_CLAMP = Curve(_clamp, lambda *arguments: (_clamp_slope(*arguments),), _clamp_plain)
 # Limits so far apart that at most one of them is felt at any x: one curve instead of two.
 _FAR_CLAMP = Curve(_far_clamp, lambda *arguments: (_far_clamp_slope(*arguments),), _far_clamp_plain)
 _LARGER = Curve(_larger, _larger_slopes, _larger_plain)
@@ -428,7 +429,7 @@ def _staircase(x: Tensor, shift: float, radius: int, shape: Shape) -> Tensor:
     """
     nearest, d = _nearest(x, shift)
     total, weight = _window(step, d, radius, shape, 1.0)
-    return nearest + (total / weight if isinstance(weight, Tensor) else total)
+    return plus(_share(total, weight), nearest)
 
 
 def _staircase_slope(x: Tensor, shift: float, radius: int, shape: Shape) -> Tensor:
@@ -444,7 +445,7 @@ def _nearest(x: Tensor, shift: float) -> tuple[Tensor, Tensor]:
     """Return the integer nearest to ``x + shift``, and the way to it from there."""
     x = x + shift if shift else x
     nearest = torch.round(x).detach()
-    return nearest, x - nearest
+    return nearest, plus(x, nearest, -1) if shift else x - nearest
 
 
 def _trunc(x: Tensor, radius: int, shape: Shape) -> Tensor:
@@ -455,33 +456,80 @@ def _trunc_slope(x: Tensor, radius: int, shape: Shape) -> Tensor:
     return _staircase_slope(x, -0.5, radius, shape) - slope(x, shape)
 
 
-def _remainder(x: Tensor, y: Number, radius: int, shape: Shape) -> Tensor:
-    return x - y * _staircase(x / y, -0.5, radius, shape)
+def _remainder(x: Tensor, y: Number, radius: int, shape: Shape, lowest: float) -> Tensor:
+    nearest, d = _nearest(x / y, -0.5)
+    size = _size(y, shape, radius, x.dtype)
+    # In the unit of x, where the width of the steps is the same everywhere, and the integers are `size` apart.
+    total, weight = _window(step, d * size, radius, shape, 1.0, size, lowest)
+    return x - times(plus(_share(total, weight), nearest), y)
 
 
-def _remainder_slope(x: Tensor, y: Number, radius: int, shape: Shape) -> Tensor:
-    return 1 - _staircase_slope(x / y, -0.5, radius, shape)
+def _remainder_slopes(x: Tensor, y: Number, radius: int, shape: Shape, lowest: float) -> Iterator[Tensor]:
+    ratio = x / y
+    nearest, d = _nearest(ratio, -0.5)
+    size = _size(y, shape, radius, x.dtype)
+    distance = d * size
+
+    def share() -> tuple[Tensor, Tensor | float]:
+        total, weight = _window(step, distance, radius, shape, 1.0, size, lowest)
+        return _share(total, weight), weight
+
+    def share_slope(part: Callable[[Tensor, Shape], Tensor]) -> Tensor:
+        total, by_weight = _window(part, distance, radius, shape, 0.0, size, lowest)
+        if not isinstance(by_weight, Tensor):
+            return total
+        value, weight = share()
+        return over(total - value * by_weight, weight)
+
+    by_ratio = times(share_slope(slope), size)
+    yield 1 - by_ratio
+    # The divisor sets the ratio, and the distance between two integers unless that is held.
+    by_size = share_slope(lambda t, shape: t * slope(t, shape)) * (y.abs() == size) if isinstance(y, Tensor) else 0.0
+    yield ratio * by_ratio - nearest - share()[0] - by_size
+
+
+def _size(y: Number, shape: Shape, radius: int, dtype: torch.dtype) -> Number:
+    """Return the distance between two integers times y, held where the steps are so wide that weights are lost."""
+    least = shape.width / _widest(radius, dtype)
+    if not isinstance(y, Tensor):
+        y = builtins.abs(y)
+        return least.clamp(min=y) if isinstance(least, Tensor) else builtins.max(y, least)
+    return torch.maximum(y.abs(), least) if isinstance(least, Tensor) else y.abs().clamp(min=least)
+
+
+def _share(total: Tensor, weight: Tensor | float) -> Tensor:
+    return total / weight if isinstance(weight, Tensor) else total
 
 
 def _window(
-    part: Callable[[Tensor, Shape], Tensor], d: Tensor, radius: int, shape: Shape, above: float
+    part: Callable[[Tensor, Shape], Tensor],
+    d: Tensor,
+    radius: int,
+    shape: Shape,
+    above: float,
+    size: Number = 1.0,
+    lowest: float = 1.0,
 ) -> tuple[Tensor, Tensor | float]:
     """Sum n times the weights, and the weights (or their derivatives), over the window around the nearest integer.
 
     By summation by parts ``sum n (s_n - s_(n+1))`` is ``sum s_n`` less the ends' share, with ``s_n = S(d - n + 1/2)``:
-    one step for each edge between two integers. Edges out of reach are 0 or `above`.
+    one step for each edge between two integers. Edges out of reach are 0 or `above`. `size` is the distance between two
+    integers in the unit of d and of the shape, and nowhere below `lowest`.
     """
-    reach = _reach(shape, d.dtype) + 0.5
+    reach = (_reach(shape, d.dtype) / lowest if lowest else math.inf) + 0.5
 
     def edge(h: float) -> Tensor | float:
         if h <= -reach:
             return above
-        return 0.0 if h >= reach else part(d - h, shape)
+        if h >= reach:
+            return 0.0
+        return part(torch.sub(d, size, alpha=h) if isinstance(size, Tensor) else d - h * size, shape)
 
     low, high = edge(-radius - 0.5), edge(radius + 0.5)
     inner: Tensor | float = -radius * (low + high)
     for n in range(1 - radius, radius + 1):
-        inner = inner + edge(n - 0.5)
+        one = edge(n - 0.5)
+        inner = plus(inner, one) if isinstance(inner, Tensor) else inner + one
     return inner if isinstance(inner, Tensor) else torch.full_like(d, inner), low - high
 
 
@@ -494,7 +542,7 @@ def _reach(shape: Shape, dtype: torch.dtype) -> float:
 
 _STAIRCASE = Curve(_staircase, lambda *arguments: (_staircase_slope(*arguments),))
 _TRUNC = Curve(_trunc, lambda *arguments: (_trunc_slope(*arguments),))
-_REMAINDER = Curve(_remainder, lambda *arguments: (_remainder_slope(*arguments),))
+_REMAINDER = Curve(_remainder, _remainder_slopes)
 
 
 def round(x: Tensor, softness: Softness = None, mode: str = "smooth", neighbor_radius: int = 5) -> Tensor:
@@ -576,12 +624,11 @@ def remainder(
         return torch.remainder(x, y)
     if isinstance(y, Tensor):
         x, y = paired("remainder", x, y)
-        size: Number = y.abs()
-    else:
-        size = builtins.abs(y)
-    if isinstance(size, float | int) and size == 0:
+        lowest = lowest_visible(y.abs()) or 0.0
+        return _REMAINDER((x, y), neighbor_radius, shape, lowest)
+    if y == 0:
         raise ValueError("remainder: y is 0; a divisor must not be 0")
-    return _REMAINDER((x,), y, neighbor_radius, _no_wider(Shape(shape.mode, shape.width / size), x, neighbor_radius))
+    return _REMAINDER((x,), float(y), neighbor_radius, shape, builtins.abs(y))
 
 
 def _rounded(
@@ -618,9 +665,13 @@ def check_radius(operator: str, neighbor_radius: int) -> None:
 
 def _no_wider(shape: Shape, x: Tensor, radius: int) -> Shape:
     """Hold the width of steps where they make all weights of the window equal; their sum would be lost in rounding."""
-    widest = torch.finfo(x.dtype).eps ** (-1 / 3) * (radius + 1)
+    widest = _widest(radius, x.dtype)
     width = shape.width.clamp(max=widest) if isinstance(shape.width, Tensor) else builtins.min(shape.width, widest)
     return Shape(shape.mode, width)
+
+
+def _widest(radius: int, dtype: torch.dtype) -> float:
+    return float(torch.finfo(dtype).eps ** (-1 / 3) * (radius + 1))
 
 
 clip = clamp

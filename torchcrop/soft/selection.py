@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from torchcrop.soft import checks
+from torchcrop.soft.curves import Curve
 from torchcrop.soft.logic import SoftBool
 
 __all__ = [
@@ -57,6 +58,12 @@ def where(condition: SoftBool, x: Tensor | float, y: Tensor | float) -> Tensor:
     is left out of it.
     """
     weight = checks.floating("where", "condition", condition)
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and weight.dtype == x.dtype == y.dtype:
+        return _MEAN((weight, x, y))
+    return _mean(weight, x, y)
+
+
+def _mean(weight: Tensor, x: Tensor | float, y: Tensor | float) -> Tensor:
     return _weighted(weight, x) + _weighted(1 - weight, y)
 
 
@@ -65,13 +72,44 @@ def _weighted(weight: Tensor, x: Tensor | float) -> Tensor:
         if math.isfinite(x):
             return weight * x
         x = weight.new_tensor(x)
-    if not x.dtype.is_floating_point:
-        return weight * x
+    return weight * (_kept(weight, x) if x.dtype.is_floating_point else x)
+
+
+def _kept(weight: Tensor, x: Tensor) -> Tensor:
+    """Return x, and 0 where it is not finite and has no weight."""
     # x - x is 0 where x is finite and NaN elsewhere: two vectorised operations where `isfinite` is a slow one. A
     # finite x stays in place under weight 0, since it is the derivative with respect to the weight.
     value = x.detach()
     dropped = (weight == 0) & (value - value).isnan()
-    return weight * x.masked_fill(dropped, 0.0)
+    return x.masked_fill(dropped, 0.0)
+
+
+def _mean_plain(weight: Tensor, x: Tensor, y: Tensor, out: Tensor) -> Tensor:
+    if not (_visibly_finite(x) and _visibly_finite(y)):
+        return out.copy_(_mean(weight, x, y))
+    return torch.mul(weight, x, out=out).addcmul_(1 - weight, y)
+
+
+def _mean_slopes(weight: Tensor, x: Tensor, y: Tensor) -> Iterator[Tensor]:
+    if not torch.is_grad_enabled() and _visibly_finite(x) and _visibly_finite(y):
+        yield x - y
+    else:
+        yield _kept(weight, x) - _kept(1 - weight, y)
+    yield weight
+    yield 1 - weight
+
+
+def _visibly_finite(x: Tensor) -> bool:
+    """Return whether all of x is finite, so far as looking is free: False where it is not."""
+    if x.device.type != "cpu":
+        return False
+    try:
+        return math.isfinite(x.sum(dtype=torch.promote_types(x.dtype, torch.float32)))
+    except RuntimeError:  # under vmap
+        return False
+
+
+_MEAN = Curve(_mean, _mean_slopes, _mean_plain)
 
 
 def take_along_dim(x: Tensor, soft_index: SoftIndex, dim: int | None = None) -> Tensor:
