@@ -84,7 +84,7 @@ def outputs_of(trial: Trial) -> tuple[str, ...]:
     return (*names, "nitrogen uptake") if has_nutrients(trial) else names
 
 
-def run_at(trial: Trial, point: Point, switches: Switches) -> Run:
+def run_at(trial: Trial, point: Point, switches: Switches, backend: str = "auto") -> Run:
     """Simulate a trial with other values, ``[]`` or ``[B]`` each (of the management ``[B]`` without gradients)."""
 
     def part(record: str) -> Point:
@@ -107,6 +107,7 @@ def run_at(trial: Trial, point: Point, switches: Switches) -> Run:
         site=part("site"),
         switches=switches,
         outputs=["max(lai)"],
+        backend=backend,
     )
 
 
@@ -313,7 +314,7 @@ def gradients_along(trial: Trial, key: Key, values: Tensor, switches: Switches, 
     point = {k: v for k, v in presets(trial).items() if k[0] != "management"}
     leaves = {k: v.expand(size, *v.shape).clone().requires_grad_() for k, v in point.items()}
     leaves[key] = values.clone().requires_grad_()
-    yields = run_at(trial, leaves, switches).final["wso"]
+    yields = run_at(trial, leaves, switches, backend="eager" if twice else "auto").final["wso"]
     inputs = list(leaves.values())
     first = torch.autograd.grad(yields.sum(), inputs, create_graph=twice, allow_unused=True)
 

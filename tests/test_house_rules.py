@@ -341,7 +341,7 @@ def test_thresholds_are_crossed_in_two_folders_alone(name: str, mode: str) -> No
     case, watch = quick_cases()[name], Watch()
     switches = SWITCHES[mode] if mode != "smooth" else tc.Smooth(kinks=0.02, rain_gates=True)
     short = dataclasses.replace(case.season, end=case.season.start.replace(year=2020, month=1, day=22))
-    run = tc.simulate(watched(case.model, watch), case.crop, short, switches=switches)
+    run = tc.simulate(watched(case.model, watch), case.crop, short, switches=switches, backend="eager")
     with watch:
         names = [
             *case.model.observables,
@@ -364,7 +364,7 @@ def planted_rates(self: Any, state: Any, day: Day, params: Any, switches: Any) -
 def test_a_planted_selection_is_found() -> None:
     case, watch = quick_cases()["lintul1"], Watch()
     planted = type("Planted", (tc.Lintul1,), {"rates": planted_rates})()
-    tc.simulate(watched(planted, watch), case.crop, case.season, outputs=[])
+    tc.simulate(watched(planted, watch), case.crop, case.season, outputs=[], backend="eager")
     assert {entry.partition(" ")[0] for entry in watch.found} == {"where", "gt"}
 
 

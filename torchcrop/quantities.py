@@ -243,7 +243,15 @@ class Record:
 
     def map(self, fn: Callable[[Tensor], Tensor]) -> Self:
         """Apply a function to every tensor, those of tables and nested records included."""
-        return pytree.tree_map_only(Tensor, fn, self)
+        values: list[Any] = []
+        for name in self._quantities:
+            value = getattr(self, name)
+            if isinstance(value, Tensor):
+                value = fn(value)
+            elif isinstance(value, Record | Table):
+                value = value.map(fn)
+            values.append(value)
+        return self._rebuild(values, getattr(self, "provenance", None))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move to a device and convert to a floating dtype."""

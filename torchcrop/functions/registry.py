@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 __all__ = ["REGISTRY", "Function", "function", "is_tracing", "tracing"]
@@ -18,6 +19,7 @@ REGISTRY: dict[str, Function] = {}
 """All registered functions by name."""
 
 _tracer: Callable[[Function, tuple[Any, ...]], Any] | None = None
+_thread = 0  # that traces; others compute meanwhile
 
 
 class Function:
@@ -46,7 +48,7 @@ class Function:
         self.__wrapped__ = body
 
     def __call__(self, *args: Any) -> Any:
-        return self.body(*args) if _tracer is None else _tracer(self, args)
+        return self.body(*args) if _tracer is None or _thread != get_ident() else _tracer(self, args)
 
     def __repr__(self) -> str:
         return f"<torchcrop function {self.name}>"
@@ -68,14 +70,14 @@ def function(derivative: Callable[..., tuple[Any, ...]]) -> Callable[[Callable[.
 @contextmanager
 def tracing(tracer: Callable[[Function, tuple[Any, ...]], Any]) -> Iterator[None]:
     """Hand every call of a registered function to `tracer(function, args)` within the context."""
-    global _tracer
-    before, _tracer = _tracer, tracer
+    global _tracer, _thread
+    before, _tracer, _thread = (_tracer, _thread), tracer, get_ident()
     try:
         yield
     finally:
-        _tracer = before
+        _tracer, _thread = before
 
 
 def is_tracing() -> bool:
     """Whether a tracer is at work; then what is done for several at once must be done one by one."""
-    return _tracer is not None
+    return _tracer is not None and _thread == get_ident()

@@ -7,7 +7,7 @@ same points). All are differentiable with respect to query, ordinates and breakp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -74,6 +74,12 @@ class Table:
         """Return the same table with its slopes computed once, for many look-ups in one graph."""
         new = Table(self.x, self.y, self.ends)
         new._slopes = self.slopes
+        return new
+
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Table:
+        """Apply a function to every tensor."""
+        new = Table(fn(self.x), fn(self.y), self.ends)
+        new._slopes = None if self._slopes is None else fn(self._slopes)
         return new
 
     @property

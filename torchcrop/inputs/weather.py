@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ class Weather:
             attributes=self.attributes,
         )
 
-    @property
+    @cached_property
     def attributes(self) -> dict[str, str]:
         """Provenance as text: source, notes, constants used for absent variables, days filled, flags."""
         told = {

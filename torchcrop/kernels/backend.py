@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table
-from torchcrop.kernels.jobs import Binding
-from torchcrop.kernels.kernel import Inputs, SeasonKernel
+from torchcrop.kernels.cuda import GpuKernel
+from torchcrop.kernels.kernel import Inputs, SeasonKernel, apart
 from torchcrop.kernels.operators import run
+from torchcrop.kernels.plans import Binding
 from torchcrop.kernels.season import Layout, SeasonProgram, trace_season
 from torchcrop.models.model import Model
 from torchcrop.quantities import Record, is_wrapped
@@ -76,7 +78,7 @@ def integrate_by_kernel(
         overrides=tuple(initial),
         same=_same(shared),
     )
-    kernel = kernel_of(layout, binding, forcing.dtype)
+    kernel = kernel_of(layout, binding, forcing.dtype, forcing.table.device)
     like, size = forcing.table, forcing.size
     inputs = Inputs(
         days=forcing.days,
@@ -95,25 +97,15 @@ def integrate_by_kernel(
 # --- values -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class _Leaf:
     """A value of a run and the names of its numbers: ``[]`` or ``[B]``, of a table's axis ``[n]`` or ``[B, n]``."""
 
-    names: tuple[Name, ...]
-    value: Tensor
-    points: bool = False
+    __slots__ = ("active", "names", "own", "points", "value")
 
-    @property
-    def batched(self) -> bool:
-        return self.value.dim() > self.points and self.value.shape[0] != 1
-
-    @property
-    def active(self) -> bool:
-        return _is_active(self.value)
-
-    @property
-    def own(self) -> bool:
-        return self.batched or self.active
+    def __init__(self, names: tuple[Name, ...], value: Tensor, *, points: bool = False) -> None:
+        self.names, self.value, self.points = names, value, points
+        self.active = _is_active(value)
+        self.own = self.active or (value.dim() > points and value.shape[0] != 1)
 
     def rows(self, size: int) -> Tensor:
         """One row of numbers for each name, ``[n, size]``."""
@@ -123,7 +115,7 @@ class _Leaf:
 
 
 def _is_active(value: Tensor) -> bool:
-    return value.requires_grad or is_wrapped(value)
+    return value.requires_grad or is_wrapped(value) or unpack_dual(value).tangent is not None
 
 
 def _names(leaves: Sequence[_Leaf]) -> tuple[Name, ...]:
@@ -204,8 +196,8 @@ def _calendars(forcing: Forcing) -> _Calendars:
     calendars = len(begins)
     if calendars * days * _COLUMNS * like.element_size() > _LARGEST_TABLE:
         return _Calendars(weather, like, forcing.base, forcing.last, by_row=False, one=False)
-    last = torch.zeros(calendars, dtype=torch.int64).scatter_reduce(0, number, forcing.last, "amax")
-    t = torch.arange(days)
+    last = torch.zeros(calendars, dtype=torch.int64, device=like.device).scatter_reduce(0, number, forcing.last, "amax")
+    t = torch.arange(days, device=like.device)
     rows = torch.minimum(begins[:, :1].long() + t, last[:, None]).reshape(-1)
     of_calendar = [
         begins[:, 1:2].expand(-1, days),
@@ -250,18 +242,25 @@ def _lanes(forcing: Forcing, lengths: Sequence[int], calendars: _Calendars) -> I
 _SEASONS: OrderedDict[Any, SeasonProgram] = OrderedDict()
 _KERNELS: OrderedDict[Any, SeasonKernel] = OrderedDict()
 _KEPT = 64
+_CPU = torch.device("cpu")
 
 
-def kernel_of(layout: Layout, binding: Binding, dtype: torch.dtype) -> SeasonKernel:
+def kernel_of(layout: Layout, binding: Binding, dtype: torch.dtype, device: torch.device = _CPU) -> SeasonKernel:
     """Give the kernel of a layout and binding, from memory where the model has no processes of its own."""
     key = _key(layout)
     if key is None:
-        return SeasonKernel(trace_season(layout), binding, dtype)
+        return _kernel(apart(trace_season, layout), binding, dtype, device)
     if key not in _SEASONS:
-        _kept(_SEASONS, key, trace_season(layout))
-    if (key, binding, dtype) not in _KERNELS:
-        _kept(_KERNELS, (key, binding, dtype), SeasonKernel(_SEASONS[key], binding, dtype))
-    return _KERNELS[key, binding, dtype]
+        _kept(_SEASONS, key, apart(trace_season, layout))
+    if (key, binding, dtype, device) not in _KERNELS:
+        _kept(_KERNELS, (key, binding, dtype, device), _kernel(_SEASONS[key], binding, dtype, device))
+    return _KERNELS[key, binding, dtype, device]
+
+
+def _kernel(season: SeasonProgram, binding: Binding, dtype: torch.dtype, device: torch.device) -> SeasonKernel:
+    if device.type == "cuda":
+        return GpuKernel(season, binding, dtype, device)
+    return SeasonKernel(season, binding, dtype)
 
 
 def _kept(store: OrderedDict[Any, Any], key: Any, value: Any) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import llvmlite
 
 from torchcrop.kernels.native import compiled, machine
 
-__all__ = ["directory", "loaded"]
+__all__ = ["directory", "kept", "loaded"]
 
 _MAGIC = b"torchcrop kernel 1\n"
 
@@ -32,15 +33,20 @@ def directory() -> Path | None:
 
 
 def loaded(text: str) -> bytes:
-    """Machine code of a module: from the cache, or compiled and kept there."""
-    key = hashlib.sha256("\n".join((_target(), text)).encode()).hexdigest()
+    """Machine code of a module for this machine: from the cache, or compiled and kept there."""
+    return kept(text, _target(), compiled)
+
+
+def kept(text: str, target: str, compiler: Callable[[str], bytes]) -> bytes:
+    """Machine code of a source text for a target: from the cache, or compiled and kept there."""
+    key = hashlib.sha256("\n".join((target, text)).encode()).hexdigest()
     folder = directory()
     if folder is None:
-        return compiled(text)
+        return compiler(text)
     path = folder / f"{key}.bin"
     code = _read(path, key)
     if code is None:
-        code = compiled(text)
+        code = compiler(text)
         _write(path, key, code)
     return code
 

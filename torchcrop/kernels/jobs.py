@@ -1,7 +1,8 @@
 """What a season kernel can do: run a season, take cotangents back through it, carry tangents along.
 
-Each job is a set of lists (start, day, end) with a loop around them, printed as one function. A value that is needed
-later than it is known stands in an array: `shared` and `table` for all simulations, sections of `scratch` for a block.
+Each job is a plan (`torchcrop.kernels.plans`), lists of the start, the day and the end, here printed as one function of
+LLVM IR with the loops around them. A value that is needed later than it is known stands in an array: `shared` and
+`table` for all simulations, sections of `scratch` for a block.
 """
 
 from __future__ import annotations
@@ -10,79 +11,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torchcrop.kernels.derivatives import adjoint, linearised, tangent
+from torchcrop.kernels import plans
 from torchcrop.kernels.llvm import Function
-from torchcrop.kernels.plain import plain
+from torchcrop.kernels.plans import Binding, Plan, followed, index_of
 from torchcrop.kernels.program import Program
 from torchcrop.kernels.schedule import early, late
 from torchcrop.kernels.season import SeasonProgram
-from torchcrop.kernels.stages import Stage, Stages, staged
+from torchcrop.kernels.stages import Stage
 
-__all__ = ["Binding", "Job", "forward", "reverse", "tangents"]
-
-_FORWARD_STAGES = (Stage.ROW, Stage.LANE, Stage.DAY, Stage.TANGENT_START, Stage.TANGENT_DAY, Stage.END)
+__all__ = ["Job", "forward", "reverse", "tangents"]
 
 
-@dataclass(frozen=True)
-class Binding:
-    """How the inputs of a season are given.
+@dataclass(kw_only=True)
+class Job(Plan):
+    """A plan and its functions.
 
     Attributes
     ----------
-    shared : tuple of names
-        Inputs that all simulations share, in the order of their array.
-    raw : tuple of names
-        Weather and time by row of a calendar, in the order of their array.
-    own : tuple of names
-        Inputs that differ between simulations, in the order of their array.
-    active : tuple of names
-        Those with a derivative.
-    events : tuple of names
-        Events by day of single simulations, in the order of their array.
-    active_events : tuple of names
-        Those with a derivative.
-    by_row : bool
-        Whether drivers are computed once for each row of a calendar.
-    one_calendar : bool
-        Whether all simulations have the same rows.
-    """
-
-    shared: tuple[Any, ...]
-    raw: tuple[Any, ...]
-    own: tuple[Any, ...]
-    active: tuple[Any, ...] = ()
-    events: tuple[Any, ...] = ()
-    active_events: tuple[Any, ...] = ()
-    by_row: bool = True
-    one_calendar: bool = True
-
-
-@dataclass
-class Job:
-    """A job's operations by stage, and its functions.
-
-    Attributes
-    ----------
-    program : Program
-        Plain.
-    stages : Stages
-    shared, table, lane, coefficients : list of int
-        Places of values handed over by the stages ONCE, ROW, LANE and DAY.
+    bits, lanes : int
+        Width of a number, numbers of a vector.
     functions : list of Function
         ``once``, ``rows`` and the job itself.
     scratch : tuple of int
         Vectors of scratch memory for a block: fixed, for each day, for each tangent.
     """
 
-    program: Program
-    stages: Stages
-    binding: Binding
     bits: int
     lanes: int
-    shared: list[int] = field(default_factory=list)
-    table: list[int] = field(default_factory=list)
-    lane: list[int] = field(default_factory=list)
-    coefficients: list[int] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     scratch: tuple[int, int, int] = (0, 0, 0)
 
@@ -90,31 +45,11 @@ class Job:
 # --- the parts that all jobs have ---------------------------------------------------------------------------
 
 
-def _job(
-    program: Program, results: Sequence[int], binding: Binding, bits: int, lanes: int
-) -> tuple[Job, dict[int, int]]:
-    """Simplify and stage what leads to results; also new places of the old ones."""
-    own = frozenset(binding.own) | frozenset(binding.events)
-
-    def is_own(name: Any) -> bool:
-        return name in own
-
-    new, places = plain(program, results)
-    wanted = [places[r] for r in results]
-    stages = staged(new, wanted, is_own, binding.by_row)
-    job = Job(new, stages, binding, bits, lanes)
-    later = {stage: [s for s in _FORWARD_STAGES if s > stage] for stage in Stage}
-    job.shared = stages.handed(new, Stage.ONCE, later[Stage.ONCE], wanted)
-    job.table = stages.handed(new, Stage.ROW, later[Stage.ROW], wanted)
-    job.lane = stages.handed(new, Stage.LANE, later[Stage.LANE], wanted)
-    job.coefficients = stages.handed(new, Stage.DAY, [Stage.TANGENT_DAY], ())
-    job.functions += [_once(job), *([_rows(job)] if binding.by_row else [])]
-    return job, places
-
-
-def _within(job: Job, stage: Stage, results: Sequence[int]) -> list[int]:
-    """Operations of a stage that results need."""
-    return job.stages.places(stage, job.program.needed(results))
+def _job(plan: Plan, bits: int, lanes: int) -> Job:
+    """A plan with the functions that all jobs begin with."""
+    job = Job(**vars(plan), bits=bits, lanes=lanes)
+    job.functions += [_once(job), *([_rows(job)] if job.binding.by_row else [])]
+    return job
 
 
 def _once(job: Job) -> Function:
@@ -126,7 +61,7 @@ def _once(job: Job) -> Function:
     def outside(place: int) -> str:
         return f.load_one(f.at(inputs, str(places[job.program.operations[place].value])))
 
-    name = f.operations(job.program, _within(job, Stage.ONCE, job.shared), outside)
+    name = f.operations(job.program, job.within(Stage.ONCE, job.shared), outside)
     for k, place in enumerate(job.shared):
         one = f.let(f"extractelement {f.vector} {f.as_number(job.program, place, name(place))}, i64 0")
         f.do(f"store {f.scalar} {one}, ptr {f.at(shared, str(k))}")
@@ -149,7 +84,7 @@ def _rows(job: Job) -> Function:
             i = columns[job.program.operations[place].value]
             return f.load(f.at(raw, f.sum(f.times(i, rows), column)))
 
-        name = f.operations(job.program, _within(job, Stage.ROW, job.table), outside)
+        name = f.operations(job.program, job.within(Stage.ROW, job.table), outside)
         for k, place in enumerate(job.table):
             f.store(f.as_number(job.program, place, name(place)), f.at(table, f.sum(f.times(k, rows), column)))
 
@@ -265,7 +200,7 @@ class _Season:
     def lanes_start(self, start: Mapping[int, int], carried: Callable[[int], str]) -> None:
         """Stage LANE: hand its values over, and set what is carried (`start`: place by number)."""
         f, job = self.f, self.job
-        name = f.operations(job.program, _within(job, Stage.LANE, [*job.lane, *start.values()]), self.own)
+        name = f.operations(job.program, job.within(Stage.LANE, [*job.lane, *start.values()]), self.own)
         for k, place in enumerate(job.lane):
             f.store(f.as_number(job.program, place, name(place)), self.scratch(self.lane_section + k))
         for i, place in start.items():
@@ -346,19 +281,15 @@ def _is_input(program: Program, place: int, kind: str) -> bool:
     return operation.name == "input" and operation.value[0] == kind
 
 
-def _index_of(program: Program, carried: Sequence[int]) -> dict[Any, int]:
-    return {program.operations[place].value: i for i, place in enumerate(carried)}
-
-
 # --- forward ------------------------------------------------------------------------------------------------
 
 
 def forward(season: SeasonProgram, binding: Binding, bits: int, lanes: int) -> Job:
     """Run a season: daily rows, and what is carried at the end."""
-    job, places = _job(season.program, [*season.start, *season.after, *season.kept], binding, bits, lanes)
-    start, after, kept = ([places[p] for p in part] for part in (season.start, season.after, season.kept))
+    job = _job(plans.forward(season, binding), bits, lanes)
+    start, after, kept = job.results.values()
     s = _Season(job, "forward", ("daily", "carried"))
-    s.carried_index = _index_of(season.program, season.carried)
+    s.carried_index = index_of(season.program, season.carried)
     f = s.f
     section = s.section(len(after))
     width = len(kept)
@@ -368,7 +299,7 @@ def forward(season: SeasonProgram, binding: Binding, bits: int, lanes: int) -> J
 
     def day(t: str) -> str:
         s.begin_day(t)
-        name = f.operations(job.program, _within(job, Stage.DAY, [*after, *kept]), lambda p: s.of_day(p, carried))
+        name = f.operations(job.program, job.within(Stage.DAY, [*after, *kept]), lambda p: s.of_day(p, carried))
         for j, place in enumerate(kept):
             f.store(name(place), s.of_size("daily", f.times(t, width), str(j)))
         values = [name(place) for place in after]
@@ -408,80 +339,20 @@ def _fill(s: _Season, held: Sequence[bool]) -> None:
 # --- reverse ------------------------------------------------------------------------------------------------
 
 
-def _cut(season: SeasonProgram, binding: Binding) -> set[int]:
-    """Places that do not change during a season and depend on an active input: the day's derivative stops there."""
-    own = frozenset(binding.own) | frozenset(binding.events)
-    results = [*season.start, *season.after, *season.kept]
-    stages = staged(season.program, results, lambda name: name in own, binding.by_row)
-    active = {season.program.input(name) for name in binding.active}
-    found: set[int] = set()
-    for place in season.program.needed(results):
-        arguments = season.program.operations[place].arguments
-        if stages.of.get(place) == Stage.LANE and (place in active or any(a in found for a in arguments)):
-            found.add(place)
-    return found
-
-
-def _seeds(program: Program, results: Sequence[int], names: Sequence[Any]) -> dict[int, int]:
-    """Cotangents of results as inputs; those of a place that is twice a result are added."""
-    seeds: dict[int, int] = {}
-    for place, name in zip(results, names, strict=True):
-        if program.operations[place].name == "constant":
-            continue
-        seed = program.input(name)
-        seeds[place] = seed if place not in seeds else program.add("add", seeds[place], seed)
-    return seeds
-
-
 def reverse(season: SeasonProgram, binding: Binding, bits: int, lanes: int) -> Job:
     """Cotangents of the active inputs, from those of the daily rows and of what is carried at the end.
 
     The season is run first, keeping what is carried at the start of every day; then each day is recomputed from it,
     from the last to the first, and gone through backwards.
     """
-    p = season.program
-    results = [*season.after, *season.kept]
-    names: list[Any] = [("cotangent", "carried", i) for i in range(len(season.after))]
-    names += [("cotangent", "row", j) for j in range(len(season.kept))]
-    cut = _cut(season, binding)
-    events = [p.input(name) for name in binding.active_events]
-    inputs = [*season.carried, *events]
-    graph = linearised(p, results, inputs, cut)
-    found = adjoint(graph, _seeds(p, results, names), [*inputs, *cut])
-    frontier = sorted(c for c in cut if c in found)
-    zero = p.constant(0.0)
-    by_carried = [found.get(c, zero) for c in season.carried]
-    by_events = [found.get(e, zero) for e in events]
-    by_cut = [found[c] for c in frontier]
-
-    active = [p.input(name) for name in binding.active]
-    ends = [*season.start, *frontier]
-    names = [("cotangent cut", i) for i in range(len(ends))]
-    at_start = adjoint(linearised(p, ends, active), _seeds(p, ends, names), active)
-    by_own = [at_start.get(a, zero) for a in active]
-
-    groups = (season.start, season.after, by_carried, by_events, by_cut, by_own)
-    job, places = _job(p, [place for group in groups for place in group], binding, bits, lanes)
-    start, after, by_carried, by_events, by_cut, by_own = ([places[x] for x in group] for group in groups)
-    return _reverse_function(season, job, start, after, by_carried, by_events, by_cut, by_own)
-
-
-def _reverse_function(
-    season: SeasonProgram,
-    job: Job,
-    start: Sequence[int],
-    after: Sequence[int],
-    by_carried: Sequence[int],
-    by_events: Sequence[int],
-    by_cut: Sequence[int],
-    by_own: Sequence[int],
-) -> Job:
+    job = _job(plans.reverse(season, binding), bits, lanes)
+    start, after, by_carried, by_events, by_cut, by_own = job.results.values()
     s = _Season(job, "reverse", ("by_daily", "by_carried", "by_own", "by_events"))
-    s.carried_index = _index_of(season.program, season.carried)
+    s.carried_index = index_of(season.program, season.carried)
     f, n, width = s.f, len(after), len(season.kept)
     cotangents, cuts, rows = s.section(n), s.section(len(by_cut)), s.section(width)
-    read, followed = _followed(job, s.carried_index, after, [*by_carried, *by_events, *by_cut], season.live)
-    passing = {i: s.section(1) for i in followed if i not in read}
+    read, forwards = followed(job, s.carried_index, [*by_carried, *by_events, *by_cut], season.live)
+    passing = {i: s.section(1) for i in forwards if i not in read}
     places_of_read = {i: k for k, i in enumerate(read)}
     trajectory, each = s.section(len(read)), len(read)
 
@@ -497,9 +368,9 @@ def _reverse_function(
 
     def day(t: str) -> str:
         s.begin_day(t)
-        wanted = [after[i] for i in followed]
-        name = f.operations(job.program, _within(job, Stage.DAY, wanted), lambda q: s.of_day(q, at(t)))
-        values = {i: name(after[i]) for i in followed}
+        wanted = [after[i] for i in forwards]
+        name = f.operations(job.program, job.within(Stage.DAY, wanted), lambda q: s.of_day(q, at(t)))
+        values = {i: name(after[i]) for i in forwards}
         tomorrow = at(f.let(f"add i64 {t}, 1"))
         for i, value in values.items():
             f.store(value, tomorrow(i))
@@ -516,10 +387,10 @@ def _reverse_function(
     def backwards(t: str) -> None:
         s.begin_day(t)
         wanted = [*by_carried, *by_events, *by_cut]
-        places = _within(job, Stage.DAY, wanted)
+        places = job.within(Stage.DAY, wanted)
         back = _led_to(job.program, places, "cotangent")
         places = late(job.program, places, back | set(job.program.needed(after)))
-        name = f.operations(job.program, places, lambda q: s.of_day(q, at(t), seed), fused=True)
+        name = f.operations(job.program, places, lambda q: s.of_day(q, at(t), seed), fused=back)
         values = [name(place) for place in wanted]
         for i, value in enumerate(values[:n]):
             if job.program.operations[by_carried[i]].value != ("cotangent", "carried", i):
@@ -540,7 +411,7 @@ def _reverse_function(
 
     def block(b: str) -> None:
         s.begin(b)
-        s.lanes_start({i: start[i] for i in followed}, at("0"))
+        s.lanes_start({i: start[i] for i in forwards}, at("0"))
         s.days(day)
         for i in range(n):
             f.store(f.load(s.of_size("by_carried", str(i))), s.scratch(cotangents + i))
@@ -551,7 +422,7 @@ def _reverse_function(
         if by_events:
             _no_later_events(s, len(by_events), stop)
         f.loop("day", "0", stop, backwards, down=True)
-        name = f.operations(job.program, _within(job, Stage.END, by_own), outside_end)
+        name = f.operations(job.program, job.within(Stage.END, by_own), outside_end)
         for k, place in enumerate(by_own):
             f.store(name(place), s.of_size("by_own", str(k)))
 
@@ -559,23 +430,6 @@ def _reverse_function(
     job.functions.append(f)
     job.scratch = (s.fixed, each, 0)
     return job
-
-
-def _followed(
-    job: Job, index: Mapping[Any, int], after: Sequence[int], wanted: Sequence[int], live: int
-) -> tuple[list[int], list[int]]:
-    """What is carried that the way back reads, and what must be followed forward for it."""
-
-    def read(results: Sequence[int]) -> set[int]:
-        operations = (job.program.operations[place] for place in job.program.needed(results))
-        return {index[o.value] for o in operations if o.name == "input" and o.value in index}
-
-    backwards = read(wanted)
-    followed, more = set(), backwards | {live}
-    while more:
-        followed |= more
-        more = read([after[i] for i in followed]) - followed
-    return sorted(backwards), sorted(followed)
 
 
 def _later_rows(s: _Season, held: Sequence[bool], rows: int, stop: str) -> None:
@@ -612,45 +466,11 @@ def tangents(season: SeasonProgram, binding: Binding, bits: int, lanes: int) -> 
 
     Every day its factors are computed once and then applied to one tangent after the other.
     """
-    p = season.program
-    results = [*season.after, *season.kept]
-    cut = _cut(season, binding)
-    events = [p.input(name) for name in binding.active_events]
-    graph = linearised(p, results, [*season.carried, *events], cut)
-    frontier = sorted({a for edges in graph.into.values() for a in edges if a in cut} | (cut & set(results)))
-    graph = graph.contracted([*results, *season.carried, *events, *frontier])
-    seeds = {place: p.input(("tangent", "carried", i)) for i, place in enumerate(season.carried)}
-    seeds |= {place: p.input(("tangent", "event", k)) for k, place in enumerate(events)}
-    seeds |= {place: p.input(("tangent", "cut", k)) for k, place in enumerate(frontier)}
-    found = tangent(graph, seeds, results)
-    zero = p.constant(0.0)
-    d_after, d_kept = ([found.get(r, zero) for r in part] for part in (season.after, season.kept))
-
-    active = [p.input(name) for name in binding.active]
-    ends = [*season.start, *frontier]
-    at_start = linearised(p, ends, active).contracted([*ends, *active])
-    found = tangent(at_start, {a: p.input(("tangent", "own", k)) for k, a in enumerate(active)}, ends)
-    d_start, d_cut = ([found.get(e, zero) for e in part] for part in (season.start, frontier))
-
-    groups = (season.start, season.after, season.kept, d_start, d_cut, d_after, d_kept)
-    job, places = _job(p, [place for group in groups for place in group], binding, bits, lanes)
-    return _tangent_function(season, job, *([places[x] for x in group] for group in groups))
-
-
-def _tangent_function(
-    season: SeasonProgram,
-    job: Job,
-    start: Sequence[int],
-    after: Sequence[int],
-    kept: Sequence[int],
-    d_start: Sequence[int],
-    d_cut: Sequence[int],
-    d_after: Sequence[int],
-    d_kept: Sequence[int],
-) -> Job:
+    job = _job(plans.tangents(season, binding), bits, lanes)
+    start, after, kept, d_start, d_cut, d_after, d_kept = job.results.values()
     outputs = ("daily", "carried", "tangents", "own_tangents", "event_tangents", "carried_tangents", "daily_tangents")
     s = _Season(job, "tangents", outputs)
-    s.carried_index = _index_of(season.program, season.carried)
+    s.carried_index = index_of(season.program, season.carried)
     f, n, width = s.f, len(after), len(kept)
     section, factors = s.section(n), s.section(len(job.coefficients))
     each = n + len(d_cut)
@@ -671,7 +491,7 @@ def _tangent_function(
             return f.load(s.of_size("own_tangents", f.times(q, len(job.binding.active)), str(k)))
 
         wanted = [*d_start, *d_cut]
-        name = f.operations(job.program, _within(job, Stage.TANGENT_START, wanted), outside)
+        name = f.operations(job.program, job.within(Stage.TANGENT_START, wanted), outside)
         for k, place in enumerate(wanted):
             f.store(name(place), of_tangent(q, k))
 
@@ -688,7 +508,8 @@ def _tangent_function(
             return f.load(of_tangent(q, k if what == "carried" else n + k))
 
         wanted = [*d_after, *d_kept]
-        name = f.operations(job.program, _within(job, Stage.TANGENT_DAY, wanted), outside, fused=True)
+        places = job.within(Stage.TANGENT_DAY, wanted)
+        name = f.operations(job.program, places, outside, fused=frozenset(places))
         values = [name(place) for place in wanted]
         for k, value in enumerate(values[:n]):
             if job.program.operations[d_after[k]].value != ("tangent", "carried", k):
@@ -699,7 +520,7 @@ def _tangent_function(
     def day(t: str) -> str:
         s.begin_day(t)
         wanted = [*after, *kept, *job.coefficients]
-        places = _within(job, Stage.DAY, wanted)
+        places = job.within(Stage.DAY, wanted)
         places = early(job.program, places, set(job.program.needed([*after, *kept])))
         name = f.operations(job.program, places, lambda x: s.of_day(x, carried))
         for j, place in enumerate(kept):

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from torchcrop.kernels import jobs
 from torchcrop.kernels.cache import loaded
-from torchcrop.kernels.jobs import Binding, Job
+from torchcrop.kernels.jobs import Job
 from torchcrop.kernels.llvm import ARGUMENTS, module
 from torchcrop.kernels.native import Native, machine
+from torchcrop.kernels.plans import Binding
 from torchcrop.kernels.season import SeasonProgram
 
 __all__ = ["Inputs", "SeasonKernel", "apart", "kernel_named"]
@@ -134,8 +135,11 @@ class SeasonKernel:
         if binding == self.binding:
             return self
         if binding not in self._others:
-            self._others[binding] = SeasonKernel(self.season, binding, self.dtype)
+            self._others[binding] = self._bound(binding)
         return self._others[binding]
+
+    def _bound(self, binding: Binding) -> SeasonKernel:
+        return SeasonKernel(self.season, binding, self.dtype)
 
     # What is compiled elsewhere holds the name as a constant, so it must mean the same in every process.
     def _digest(self) -> str:

@@ -8,7 +8,7 @@ addresses, by the places in `ARGUMENTS`. Arrays have simulations last, padded to
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from torchcrop.kernels.elementary import definitions
 from torchcrop.kernels.program import Program
@@ -183,7 +183,11 @@ class Function:
     # --- arithmetic -----------------------------------------------------------------------------------------
 
     def operations(
-        self, program: Program, places: Iterable[int], outside: Callable[[int], str], fused: bool = False
+        self,
+        program: Program,
+        places: Iterable[int],
+        outside: Callable[[int], str],
+        fused: Collection[int] = (),
     ) -> Callable[[int], str]:
         """Write operations, and give what finds the name of a place.
 
@@ -194,8 +198,9 @@ class Function:
             What to write, in order.
         outside : callable
             ``outside(place)`` writes the load of what is not among them.
-        fused : bool
-            Whether the compiler may fuse products and sums.
+        fused : collection of int
+            Operations whose products and sums the compiler may fuse; none that a comparison follows from, which would
+            part a tie.
         """
         names: dict[int, str] = {}
 
@@ -208,7 +213,7 @@ class Function:
         for place in places:
             operation = program.operations[place]
             if operation.name not in ("constant", "input"):
-                names[place] = self._operation(program, place, [name(a) for a in operation.arguments], fused)
+                names[place] = self._operation(program, place, [name(a) for a in operation.arguments], place in fused)
         return name
 
     def _operation(self, program: Program, place: int, values: Sequence[str], fused: bool) -> str:

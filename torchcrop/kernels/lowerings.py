@@ -67,9 +67,10 @@ def _one_event(program: Program, start: int, increment: int, width: int, floor: 
     ``log1p(e q)``, for b > 0 it is ``b + log1p(q + expm1(-b))``, ``q = (1 - e^(a-b)) / (1 + e^a)``.
     """
     m = _Scalars(program)
-    twice = m.mul(width, 2.0)
-    half = m.div(m.add(increment, floor), twice)
-    middle = m.add(m.div(start, width), half)
+    per_width = m.div(1.0, width)
+    per_two = m.mul(per_width, 0.5)
+    half = m.mul(m.add(increment, floor), per_two)
+    middle = m.add(m.mul(start, per_width), half)
     beyond = m.lt(0.0, middle)
     near = m.select(beyond, m.neg(middle), middle)
     a, b = m.sub(near, half), m.add(near, half)
@@ -95,10 +96,10 @@ def _one_event(program: Program, start: int, increment: int, width: int, floor: 
         by_middle = m.mul(rise, reciprocal)
         by_half = m.mul(m.sub(m.mul(m.add(at_a, at_b), 0.5), small), m.mul(reciprocal, 2.0))
         by_half = m.select(beyond, m.neg(by_half), by_half)
-        by_start = m.div(by_middle, width)
-        by_increment = m.div(m.add(by_middle, by_half), twice)
+        by_start = m.mul(by_middle, per_width)
+        by_increment = m.mul(m.add(by_middle, by_half), per_two)
         outer = m.add(m.mul(by_start, start), m.mul(by_increment, m.add(increment, floor)))
-        return [by_start, by_increment, m.neg(m.div(outer, width)), by_increment]
+        return [by_start, by_increment, m.neg(m.mul(outer, per_width)), by_increment]
 
     return program.call(share, (start, increment, width, floor), lambda k: partials()[k])
 

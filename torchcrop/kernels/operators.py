@@ -91,7 +91,7 @@ def _season_reverse(handle: str, *tensors: Tensor) -> tuple[Tensor, Tensor]:
     kernel, binding = kernel_named(handle), kernel_named(handle).binding
     *given, by_daily, by_carried = tensors
     inputs = _inputs(kernel, given)
-    by_own, by_events = (torch.zeros(x.shape, dtype=kernel.dtype) for x in (inputs.own, inputs.events))
+    by_own, by_events = (x.new_zeros(x.shape, dtype=kernel.dtype) for x in (inputs.own, inputs.events))
     own, events = kernel.reverse(inputs, by_daily, by_carried)
     by_own[_rows(binding.own, binding.active)] = own
     by_events[_rows(binding.events, binding.active_events)] = events
@@ -284,7 +284,7 @@ def _as_calendars(
         raw = raw.movedim(dims[0], 1)
         rows = raw.shape[-1]
         raw = raw.flatten(1)
-    moved = torch.arange(many)[:, None] * rows
+    moved = torch.arange(many, device=raw.device)[:, None] * rows
     columns = (x if dim is None else x.movedim(dim, 0) for x, dim in zip(places, dims[1:], strict=True))
     base, last = ((x.expand(many, size) + moved).flatten() for x in columns)
     return raw, base, last
@@ -337,7 +337,7 @@ def _register(
     name: str,
     job: Callable[..., Any],
     fake: Callable[..., Any],
-    autograd: type[_SingleLevelFunction],
+    autograd: Any,
     mapped: Callable[..., Any],
 ) -> None:
     def differentiable(keys: Any, *arguments: Any) -> Any:
@@ -345,7 +345,8 @@ def _register(
             return autograd.apply(keys, *arguments)
 
     _LIBRARY.define(name + _SCHEMAS[name], tags=(torch.Tag.pt2_compliant_tag,))
-    _LIBRARY.impl(name, job, "CPU")
+    for device in ("CPU", "CUDA"):
+        _LIBRARY.impl(name, job, device)
     # `torch.library.register_autograd` knows the reverse mode only, and would lose tangents without a word.
     _LIBRARY.impl(name, differentiable, "Autograd", with_keyset=True)
     torch.library.register_fake(f"torchcrop::{name}", fake, lib=_LIBRARY)

@@ -1,21 +1,16 @@
-"""From the traced list to the list that is printed: what only derivatives need is gone, quotients are cheap.
+"""From the traced list to the list that is printed: what only derivatives need is gone.
 
-A quotient by something that does not change from day to day becomes a product with its reciprocal, which is hoisted; so
-does one of several quotients by the same divisor. Each is within two units in the last place of the quotient.
+Quotients stay quotients. Products with reciprocals are faster, and an ulp away: enough to part a soil at field
+capacity, or a stress factor of exactly 1, from its tie, and from the derivative that the eager functions have there.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from torchcrop.kernels.program import Program
 
 __all__ = ["plain"]
-
-# A division takes the time of some five multiplications: from two quotients by one divisor on, a reciprocal pays.
-_SEVERAL = 2
-_MOVING = frozenset({"carried", "cotangent", "cotangent cut", "tangent"})
 
 
 def plain(program: Program, results: Sequence[int]) -> tuple[Program, dict[int, int]]:
@@ -34,13 +29,8 @@ def plain(program: Program, results: Sequence[int]) -> tuple[Program, dict[int, 
         New place of every old one that was copied.
     """
     new = Program()
-    moving = _moving(program, results)
     places: dict[int, int] = {}
-    order = _order(program, results)
-    divisors = Counter(
-        operation.arguments[1] for place in order if (operation := program.operations[place]).name == "div"
-    )
-    for place in order:
+    for place in _order(program, results):
         operation = program.operations[place]
         if operation.name == "input":
             places[place] = new.input(operation.value)
@@ -49,29 +39,8 @@ def plain(program: Program, results: Sequence[int]) -> tuple[Program, dict[int, 
         elif operation.name in ("call", "instead"):
             places[place] = places[operation.arguments[0]]
         else:
-            arguments = [places[a] for a in operation.arguments]
-            divisor = operation.arguments[-1] if operation.name == "div" else None
-            if divisor is not None and (divisors[divisor] >= _SEVERAL or divisor not in moving):
-                reciprocal = new.add("div", new.constant(1.0), arguments[1])
-                places[place] = new.add("mul", arguments[0], reciprocal)
-            else:
-                places[place] = new.add(operation.name, *arguments)
+            places[place] = new.add(operation.name, *(places[a] for a in operation.arguments))
     return new, places
-
-
-def _moving(program: Program, results: Sequence[int]) -> set[int]:
-    """Places that depend on what changes within a season by itself: no calendar and no binding decides it, so that one
-    simulation is computed alike in every batch.
-    """
-    found: set[int] = set()
-    for place in program.needed(results):
-        operation = program.operations[place]
-        if operation.name == "input":
-            if operation.value[0] in _MOVING:
-                found.add(place)
-        elif any(a in found for a in operation.arguments):
-            found.add(place)
-    return found
 
 
 def _order(program: Program, results: Sequence[int]) -> list[int]:

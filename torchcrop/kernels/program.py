@@ -248,9 +248,8 @@ def _mul(p: Program, a: Sequence[int], v: Sequence[Any]) -> int | None:
 def _div(p: Program, a: Sequence[int], v: Sequence[Any]) -> int | None:
     if v[1] == 1:
         return a[0]
-    if v[1] is not None and v[1] != 0 and math.isfinite(1 / v[1]):
-        # Within an ulp of the quotient, and a tenth of its time.
-        return p.add("mul", a[0], p.constant(1 / v[1]))
+    if v[1] is not None and math.frexp(v[1])[0] in (0.5, -0.5):
+        return p.add("mul", a[0], p.constant(1 / v[1]))  # exact, for a power of two
     return None
 
 

@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,15 @@ _PACKAGE = Path(__file__).parent.parent
 _MACHINERY = {_PACKAGE / "kernels", _PACKAGE / "functions", _PACKAGE / "simulation"}
 
 
-class Untraceable(TypeError):
-    """A model's day that cannot become a list of operations."""
+# There is one tracer of the registered functions.
+_ONE_AT_A_TIME = RLock()
+
+
+class Untraceable(Exception):
+    """A model's day that cannot become a list of operations.
+
+    No TypeError: torch would take one for an operand that it does not know, and hide it.
+    """
 
 
 def _line_of_model() -> str:
@@ -120,7 +128,7 @@ def symbols(program: Program, names: Sequence[Any] | np.ndarray, dtype: torch.dt
 @contextmanager
 def recording(program: Program, lower: Callable[[Program, Function, tuple[Any, ...]], Any]) -> Iterator[None]:
     """Enter what is done with symbols into a program within the context; `lower` enters registered functions."""
-    with torch.no_grad(), tracing(lambda function, args: lower(program, function, args)):
+    with _ONE_AT_A_TIME, torch.no_grad(), tracing(lambda function, args: lower(program, function, args)):
         yield
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torchcrop.functions.switches import Switches
 from torchcrop.models.model import Model
 from torchcrop.quantities import nearest
-from torchcrop.simulation.batch import Forcing
-from torchcrop.simulation.engine import Integration, Recording, integrate, transforms
+from torchcrop.simulation.batch import Forcing, prepare_tables
+from torchcrop.simulation.engine import Integration, Recording, integrate
 
 __all__ = ["BACKENDS", "Backend", "check_backend", "integrated"]
 
@@ -67,6 +67,8 @@ def integrated(
     against = _against_kernel(forcing, modules, checkpoint)
     if backend == "eager":
         against = "asked for"
+    elif backend == "auto" and not against and _derivatives() > 1:
+        against = "a derivative of a derivative may be wanted, and a season kernel has the first"
     elif backend == "kernel" and against:
         raise ValueError(f"backend='kernel' cannot run this: {against}. Use backend='auto' or 'eager'")
     if not against:
@@ -82,6 +84,7 @@ def integrated(
         else:
             why = "asked for" if backend == "kernel" else "the model's day is a list of operations"
             return result, Backend("kernel", why), kernel
+    forcing.params = params = prepare_tables(params)
     result = integrate(model, params, forcing, lengths, switches, recording, modules, initial, checkpoint)
     return result, Backend("eager", against), None
 
@@ -92,12 +95,24 @@ def _against_kernel(
     """What keeps a run from the season kernel, or an empty text."""
     if modules:
         return f"the parameter {'.'.join(next(iter(modules)))} is a module, evaluated every day"
-    if forcing.device.type != "cpu":
+    if forcing.device.type == "cuda":
+        from torchcrop.kernels.cuda import against_cuda
+
+        missing = against_cuda()
+        if missing:
+            return missing
+    elif forcing.device.type != "cpu":
         return f"the device is {forcing.device}"
     if forcing.dtype not in (torch.float32, torch.float64):
         return f"the dtype is {forcing.dtype}"
     if checkpoint is not None:
         return "checkpoint is given, which belongs to the eager loop"
-    if transforms() or torch.compiler.is_compiling():
-        return "a transform of torch is at work"
+    if torch.compiler.is_compiling():
+        return "torch.compile is at work"
     return ""
+
+
+def _derivatives() -> int:
+    """Number of derivatives of `torch.func` that are at work, one within the other."""
+    levels = torch._C._functorch.get_interpreter_stack() or []
+    return sum(level.key().name in ("Grad", "Jvp") for level in levels)

@@ -146,12 +146,19 @@ def prepare_tables(params: Any) -> Any:
 
 def check_finite(params: Any, names: str) -> None:
     """Raise ValueError if a value of a record is not a finite number; what a transform of torch traces has none."""
+    found: list[tuple[str, Tensor]] = []
     for name, value in _named_values(params, names):
         tensors = (value.x, value.y) if isinstance(value, Table) else (value,)
         for tensor in tensors:
-            concrete = isinstance(tensor, Tensor) and not is_wrapped(tensor) and tensor.device.type != "meta"
-            if concrete and not bool(torch.isfinite(tensor.detach()).all()):
-                raise ValueError(f"{name} is {tensor.detach().tolist()}; expected finite numbers")
+            if isinstance(tensor, Tensor) and not is_wrapped(tensor) and tensor.device.type != "meta":
+                found.append((name, tensor.detach()))
+    if len({(tensor.device, tensor.dtype) for _, tensor in found}) == 1:
+        together = torch.cat([tensor.reshape(-1) for _, tensor in found])
+        if bool(torch.isfinite(together).all()):
+            return
+    for name, tensor in found:
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name} is {tensor.tolist()}; expected finite numbers")
 
 
 def _check_amounts(kind: str, amounts: Tensor) -> None:

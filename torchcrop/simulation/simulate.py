@@ -21,7 +21,6 @@ from torchcrop.simulation.batch import (
     assemble_parameters,
     batch_size,
     check_finite,
-    prepare_tables,
 )
 from torchcrop.simulation.engine import Recording
 from torchcrop.simulation.run import REDUCTION, Final, Run, check_reach, event_dates, find_output, provenance
@@ -165,7 +164,7 @@ def simulate(
     assembled = assemble_parameters(model, crop, seasons, soil, site, scenario)
     modules = _modules(assembled)
     check_finite(assembled, model.name)
-    params = prepare_tables(assembled.to(device=device, dtype=dtype))
+    params = assembled.to(device=device, dtype=dtype)
     size = _size(len(seasons), batch_size(params, model.name), scenario, applied, first)
 
     recording, observables = _recording(model, outputs)
