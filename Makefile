@@ -18,7 +18,7 @@ PYTEST     := $(ONE_THREAD) $(PY) -m pytest -n $(WORKERS) --dist loadgroup
 # Every invocation installs what is stale, so two at once (make -j) would meet in .venv.
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all check lint format types docs bench bench-soft constraints clean
+.PHONY: help demo test test-all test-gpu check lint format types docs bench bench-kernels bench-soft constraints clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -32,9 +32,18 @@ test: check  ## lint, types, documentation, fast tests
 test-all: check  ## the same with every slow test, the notebooks, and the GPU tests where there is a GPU
 	$(PYTEST) --nbmake tests $(wildcard notebooks)
 
+test-gpu: $(VENV)/.dev  ## the tests that need an NVIDIA GPU
+	$(PIP) --quiet --editable '.[gpu]'
+	$(PYTEST) -m gpu
+
 bench: $(VENV)/.dev  ## run the benchmarks, against peers in environments of their own
 	$(PY) -m benchmarks.peers.make_env torchcrop
 	$(PY) -m benchmarks.run
+	$(PY) -m benchmarks.kernels
+
+bench-kernels: $(VENV)/.dev  ## the benchmarks of the season kernels alone
+	$(PY) -m benchmarks.peers.make_env torchcrop
+	$(PY) -m benchmarks.kernels
 
 bench-soft: $(VENV)/.dev  ## the benchmarks of the soft operators, against SoftTorch in an environment of its own
 	$(PY) -m benchmarks.peers.make_env softtorch

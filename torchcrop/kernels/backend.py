@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.forward_ad import unpack_dual
+from torch.autograd import forward_ad
 
 from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table
@@ -115,7 +116,9 @@ class _Leaf:
 
 
 def _is_active(value: Tensor) -> bool:
-    return value.requires_grad or is_wrapped(value) or unpack_dual(value).tangent is not None
+    if value.requires_grad or is_wrapped(value):
+        return True
+    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(value).tangent is not None
 
 
 def _names(leaves: Sequence[_Leaf]) -> tuple[Name, ...]:
@@ -124,7 +127,12 @@ def _names(leaves: Sequence[_Leaf]) -> tuple[Name, ...]:
 
 def _axes(path: Name, table: Table) -> Iterator[_Leaf]:
     for axis, values in (("x", table.x), ("y", table.y)):
-        yield _Leaf(tuple((*path, axis, i) for i in range(values.shape[-1])), values, points=True)
+        yield _Leaf(_of_points(path, axis, values.shape[-1]), values, points=True)
+
+
+@cache
+def _of_points(path: Name, axis: str, number: int) -> tuple[Name, ...]:
+    return tuple((*path, axis, i) for i in range(number))
 
 
 def _parameters(record: Any, path: Name) -> Iterator[_Leaf]:
@@ -192,7 +200,8 @@ def _calendars(forcing: Forcing) -> _Calendars:
     days, like, seasons = forcing.days, forcing.table, len(forcing.base)
     weather = tuple(("weather", name) for name in (*forcing.names, "doy"))
     time, sown = (v.expand(seasons) for v in (forcing.time, forcing.sown))
-    begins, number = torch.unique(torch.stack([forcing.base.to(like), time, sown], -1), dim=0, return_inverse=True)
+    starts = torch.stack([v.to(torch.float64) for v in (forcing.base, time, sown)], -1)
+    begins, number = torch.unique(starts, dim=0, return_inverse=True)
     calendars = len(begins)
     if calendars * days * _COLUMNS * like.element_size() > _LARGEST_TABLE:
         return _Calendars(weather, like, forcing.base, forcing.last, by_row=False, one=False)
@@ -200,8 +209,8 @@ def _calendars(forcing: Forcing) -> _Calendars:
     t = torch.arange(days, device=like.device)
     rows = torch.minimum(begins[:, :1].long() + t, last[:, None]).reshape(-1)
     of_calendar = [
-        begins[:, 1:2].expand(-1, days),
-        begins[:, 2:3].expand(-1, days),
+        begins[:, 1:2].to(like).expand(-1, days),
+        begins[:, 2:3].to(like).expand(-1, days),
         t.to(like).expand(calendars, -1),
     ]
     names = [*weather, ("lane", "time"), ("lane", "sown"), ("t",)]

@@ -12,21 +12,19 @@ days of a segment again before it goes through them backwards.
 
 from __future__ import annotations
 
-import math
 import re
-import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from torchcrop.kernels import plans
+from torchcrop.kernels.c_text import LOCAL, Names, Text, of_width
 from torchcrop.kernels.llvm import ARGUMENTS
 from torchcrop.kernels.plans import Binding, Plan
 from torchcrop.kernels.season import SeasonProgram
 from torchcrop.kernels.stages import Stage
 
-__all__ = ["SEGMENT", "THREADS", "Printed", "printed", "scalar_c"]
+__all__ = ["SEGMENT", "THREADS", "Printed", "printed"]
 
 SEGMENT = 14
 """Days between two checkpoints of the way back."""
@@ -35,220 +33,16 @@ THREADS = 128
 
 _WHOLE = ("days", "size", "rows", "tangents")
 _INDICES = ("base", "last")
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "eq": "==", "and": "&&", "or": "||"}
-# Arrays inside functions whose names differ from those of the structure.
-_LOCAL = {"shared_to": "shared", "table_to": "table", "last_of": "last"}
 # What is written to; in the structure all arrays of numbers are alike.
 _WRITTEN = frozenset(
-    (*_LOCAL, "daily", "carried", "by_own", "by_events", "daily_tangents", "carried_tangents", "scratch")
+    (*LOCAL, "daily", "carried", "by_own", "by_events", "daily_tangents", "carried_tangents", "scratch")
 )
-
-
-# --- names --------------------------------------------------------------------------------------------------
-
-
-class _Names:
-    """Variables of what a program knows by name: its inputs and what it carries.
-
-    Each has an underscore, which no word of C, no function of its mathematics and no other variable has.
-    """
-
-    def __init__(self, season: SeasonProgram) -> None:
-        self.season = season
-        self.index = plans.index_of(season.program, season.carried)
-        self._given: dict[Any, str] = {}
-        self._used = {*ARGUMENTS, *_LOCAL, "base_row", "last_row"}
-
-    def input(self, name: Any) -> str:
-        """Variable of an input."""
-        if name not in self._given:
-            self._given[name] = self._fresh(self._spoken(name))
-        return self._given[name]
-
-    def carried(self, i: int) -> str:
-        """Variable of what is carried."""
-        return self.input(self.season.program.operations[self.season.carried[i]].value)
-
-    def path(self, i: int) -> str:
-        """Variable of what was carried on the days of a segment."""
-        return self.input(("path", i))
-
-    def _spoken(self, name: Any) -> str:
-        kind, *rest = name
-        if name in self.index:
-            return f"state_{self.season.names[self.index[name]]}"
-        if kind == "path":
-            return f"path_{self.season.names[rest[0]]}"
-        if kind in ("cotangent", "tangent"):
-            before = "by" if kind == "cotangent" else "d"
-            what, i = rest
-            if what == "carried":
-                return f"{before}_{self.season.names[i]}"
-            return f"{before}_{what}_{self.season.layout.recording.daily[i] if what == 'row' else i}"
-        if kind == "params" and len(rest) > 1:
-            return "_".join(map(str, rest))
-        return "_".join(("input", *map(str, name)) if len(name) == 1 else map(str, name))
-
-    def _fresh(self, spoken: str) -> str:
-        stem = re.sub(r"\W+", "_", spoken).strip("_")
-        if re.fullmatch(r"(cut|later)_\d+", stem):
-            stem = f"input_{stem}"
-        name, n = stem, 1
-        while name in self._used:
-            n += 1
-            name = f"{stem}_{n}"
-        self._used.add(name)
-        return name
-
-
-# --- statements ---------------------------------------------------------------------------------------------
-
-
-class _Text:
-    """Lines of a function, in the making."""
-
-    def __init__(self, plan: Plan, names: _Names, bits: int) -> None:
-        self.plan, self.program, self.names, self.bits = plan, plan.program, names, bits
-        self.lines: list[str] = []
-        self.depth = 1
-        self.lane: dict[int, str] = {}
-
-    def do(self, line: str) -> None:
-        """Write a line."""
-        self.lines.append("    " * self.depth + line)
-
-    def block(self, head: str, body: Callable[[], None]) -> None:
-        """Write ``head { body }``."""
-        self.do(f"{head} {{".lstrip())
-        self.depth += 1
-        body()
-        self.depth -= 1
-        self.do("}")
-
-    def number(self, value: float | bool) -> str:
-        """Text of a constant."""
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        value = float(value)
-        if math.isnan(value):
-            return "NOT_A_NUMBER"
-        if self.bits == 32:
-            value = _rounded(value)
-        if math.isinf(value):
-            return "INFINITE" if value > 0 else "(-INFINITE)"
-        text = repr(value) if self.bits == 64 else f"{_shortest(value)}f"
-        return f"({text})" if value < 0 or text.startswith("-") else text
-
-    def let(self, place: int, name: str, text: str) -> None:
-        """Write the definition of a value."""
-        kind = "bool" if self.program.is_truth(place) else "real"
-        self.do(f"const {kind} {name} = {text};")
-
-    def operations(
-        self, places: Iterable[int], outside: Callable[[int, str], str], suffix: str = ""
-    ) -> Callable[[int], str]:
-        """Write operations, and give what finds the variable, or the number, of a place.
-
-        Parameters
-        ----------
-        places : iterable of int
-            What to write, in order.
-        outside : callable
-            ``outside(place, name)`` gives where the value of a place that is not among them is found: an expression,
-            which is assigned to a variable of that name, or the name of a variable that holds it already.
-        suffix : str
-            Of the names of the operations.
-        """
-        found: dict[int, str] = {}
-
-        def name(place: int) -> str:
-            if place not in found:
-                found[place] = self._outside(place, outside)
-            return found[place]
-
-        for place in places:
-            operation = self.program.operations[place]
-            if operation.name in ("constant", "input"):
-                continue
-            text = self._operation(place, [name(a) for a in operation.arguments])
-            found[place] = f"v{place}{suffix}"
-            self.let(place, found[place], text)
-        return name
-
-    def _outside(self, place: int, outside: Callable[[int, str], str]) -> str:
-        value = self.program.value(place)
-        if value is not None:
-            return self.number(value)
-        operation = self.program.operations[place]
-        variable = self.names.input(operation.value) if operation.name == "input" else f"v{place}"
-        text = outside(place, variable)
-        if re.fullmatch(r"[A-Za-z]\w*", text):
-            return text
-        truth = self.program.is_truth(place)
-        self.let(place, variable, f"{text} != 0" if truth else text)
-        return variable
-
-    def _operation(self, place: int, values: Sequence[str]) -> str:
-        operation = self.program.operations[place]
-        what = operation.name
-        if what in _INFIX:
-            return f"{values[0]} {_INFIX[what]} {values[1]}"
-        if what in ("min", "max"):
-            return self._extreme(operation.arguments, values, what)
-        if what == "select":
-            return f"{values[0]} ? {values[1]} : {values[2]}"
-        if what in ("neg", "not"):
-            return f"{'-' if what == 'neg' else '!'}{values[0]}"
-        if what in ("sigmoid", "softplus"):
-            return f"{what}({values[0]})"
-        what = "fabs" if what == "abs" else what
-        return f"{_of_width(what, self.bits)}({', '.join(values)})"
-
-    def _extreme(self, arguments: Sequence[int], values: Sequence[str], what: str) -> str:
-        """Smaller or larger of two; the second where either is NaN, so a constant goes first."""
-        a, b = values
-        if self.program.value(arguments[1]) is not None:
-            a, b = b, a
-        return f"{a} {'<' if what == 'min' else '>'} {b} ? {a} : {b}"
-
-    def assign(self, variables: Sequence[str], values: Sequence[str]) -> None:
-        """Write assignments as if all were done at once."""
-        changed = {variable for variable, value in zip(variables, values, strict=True) if variable != value}
-        kept: dict[str, str] = {}
-        for value in values:
-            if value in changed and value not in kept:
-                kept[value] = f"before_{value}"
-                self.do(f"const real {kept[value]} = {value};")
-        for variable, value in zip(variables, values, strict=True):
-            if variable != value:
-                self.do(f"{variable} = {kept.get(value, value)};")
-
-
-def _of_width(function: str, bits: int) -> str:
-    """Name of a function of C's mathematics for a width of numbers."""
-    return f"{function}f" if bits == 32 else function
-
-
-def _rounded(value: float) -> float:
-    try:
-        return float(struct.unpack("f", struct.pack("f", value))[0])
-    except OverflowError:
-        return math.copysign(math.inf, value)
-
-
-def _shortest(value: float) -> str:
-    """Fewest digits that are read as this number in single precision."""
-    for digits in range(6, 10):
-        text = f"{value:.{digits}g}"
-        if _rounded(float(text)) == value:
-            break
-    return text if re.search(r"[.e]", text) else f"{text}.0"
 
 
 # --- a season -----------------------------------------------------------------------------------------------
 
 
-class _Season(_Text):
+class _Season(Text):
     """A function of one simulation, with what its parts share: where values stand."""
 
     def begin(self) -> None:
@@ -344,9 +138,9 @@ class _Season(_Text):
 # --- jobs ---------------------------------------------------------------------------------------------------
 
 
-def _once(plan: Plan, names: _Names, bits: int) -> _Text:
+def _once(plan: Plan, names: Names, bits: int) -> Text:
     """``shared`` from ``own``, here the shared inputs."""
-    text = _Text(plan, names, bits)
+    text = Text(plan, names, bits)
     places = {name: k for k, name in enumerate(plan.binding.shared)}
 
     def outside(place: int, name: str) -> str:
@@ -358,9 +152,9 @@ def _once(plan: Plan, names: _Names, bits: int) -> _Text:
     return text
 
 
-def _rows(plan: Plan, names: _Names, bits: int) -> _Text:
+def _rows(plan: Plan, names: Names, bits: int) -> Text:
     """``table`` from ``raw`` and ``shared``, of row i."""
-    text = _Text(plan, names, bits)
+    text = Text(plan, names, bits)
     shared = {place: k for k, place in enumerate(plan.shared)}
     columns = {name: k for k, name in enumerate(plan.binding.raw)}
 
@@ -375,7 +169,7 @@ def _rows(plan: Plan, names: _Names, bits: int) -> _Text:
     return text
 
 
-def _forward(plan: Plan, names: _Names, bits: int) -> _Season:
+def _forward(plan: Plan, names: Names, bits: int) -> _Season:
     s = _Season(plan, names, bits)
     everything = range(len(plan.results["after"]))
     kept = plan.results["kept"]
@@ -403,7 +197,7 @@ def _followed(season: SeasonProgram, plan: Plan) -> tuple[list[int], list[int]]:
     return plans.followed(plan, plans.index_of(season.program, season.carried), wanted, season.live)
 
 
-def _reverse(plan: Plan, names: _Names, bits: int) -> _Season:
+def _reverse(plan: Plan, names: Names, bits: int) -> _Season:
     s = _Season(plan, names, bits)
     read, forwards = _followed(names.season, plan)
 
@@ -514,7 +308,7 @@ def _finish_back(s: _Season) -> None:
     s.block("", inputs)
 
 
-def _tangents(plan: Plan, names: _Names, bits: int) -> _Season:
+def _tangents(plan: Plan, names: Names, bits: int) -> _Season:
     """A thread carries one tangent along, number ``q``; that of the first writes the season too."""
     s = _Season(plan, names, bits)
     results = plan.results
@@ -580,7 +374,7 @@ def _tangents(plan: Plan, names: _Names, bits: int) -> _Season:
 
 # --- modules ------------------------------------------------------------------------------------------------
 
-_JOBS: dict[str, tuple[Callable[[SeasonProgram, Binding], Plan], Callable[[Plan, _Names, int], _Text]]] = {
+_JOBS: dict[str, tuple[Callable[[SeasonProgram, Binding], Plan], Callable[[Plan, Names, int], Text]]] = {
     "forward": (plans.forward, _forward),
     "reverse": (plans.reverse, _reverse),
     "tangents": (plans.tangents, _tangents),
@@ -619,30 +413,11 @@ class Printed:
     kept: int
 
 
-def scalar_c(season: SeasonProgram, binding: Binding, bits: int, job: str = "forward") -> str:
-    """Plain C of a job: one simulation after the other, no vectors.
-
-    Parameters
-    ----------
-    season : SeasonProgram
-    binding : Binding
-    bits : {32, 64}
-        Width of a number.
-    job : {"forward", "reverse"}
-
-    Returns
-    -------
-    str
-        Functions ``once``, ``rows`` and that of the job, each ``void (const Arguments *, long long, long long)``.
-    """
-    return printed(season, binding, bits, job, cuda=False).text
-
-
 def printed(season: SeasonProgram, binding: Binding, bits: int, job: str, *, cuda: bool) -> Printed:
     """Print a job (``"forward"``, ``"reverse"``, ``"tangents"``) as CUDA C, or as plain C."""
     planned, body = _JOBS[job]
     plan = planned(season, binding)
-    names = _Names(season)
+    names = Names(season)
     functions = {"once": _once(plan, names, bits)}
     if binding.by_row:
         functions["rows"] = _rows(plan, names, bits)
@@ -656,7 +431,7 @@ def printed(season: SeasonProgram, binding: Binding, bits: int, job: str, *, cud
 
 def _declarations(bits: int) -> str:
     """Types, and the functions that C does not have."""
-    exp, log1p, fabs = (_of_width(name, bits) for name in ("exp", "log1p", "fabs"))
+    exp, log1p, fabs = (of_width(name, bits) for name in ("exp", "log1p", "fabs"))
     fields = "\n".join(f"    {_kind(name)}{name};" for name in ARGUMENTS)
     return (
         f"typedef long long whole;\ntypedef {'float' if bits == 32 else 'double'} real;\n\n"
@@ -677,9 +452,9 @@ def _function(name: str, lines: Sequence[str]) -> str:
     used = set(re.findall(r"\b[a-z_]\w*\b", "\n".join(lines)))
     head = [f"INLINE void {name}_of(Arguments given, whole first, whole last, whole i, whole q) {{"]
     head += [f"    const whole {whole} = given.{whole};" for whole in ("days", "size", "rows") if whole in used]
-    for local in (*ARGUMENTS, *_LOCAL):
+    for local in (*ARGUMENTS, *LOCAL):
         if local in used and local not in _WHOLE and local != "last":
-            field = _LOCAL.get(local, local)
+            field = LOCAL.get(local, local)
             kind = "const whole" if field in _INDICES else "real" if local in _WRITTEN else "const real"
             head.append(f"    {kind} *__restrict__ {local} = given.{field};")
     return "\n".join([*head, *lines, "}\n"])

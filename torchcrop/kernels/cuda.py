@@ -7,7 +7,7 @@ compiled is kept on disk like the processor's kernels.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +102,8 @@ class GpuKernel(SeasonKernel):
 
         return kernel_of, (self.season.layout, self.binding, self.dtype, self.device)
 
-    def source(self, job: str = "forward") -> str:
-        """Generated code of a job: CUDA C."""
+    def source_of(self, job: str) -> str:
+        """Generated code of a job, ``forward``, ``reverse`` or ``tangents``: CUDA C."""
         return self._printed(job).text
 
     def _bound(self, binding: Binding) -> GpuKernel:
@@ -123,9 +123,12 @@ class GpuKernel(SeasonKernel):
             if found is None:
                 source = self._printed(job)
                 names = ["once", *(["rows"] if self.binding.by_row else []), job]
-                code = _core().ObjectCode.from_cubin(self._cubin(source.text))
-                found = self._modules[job] = _Module(source, {name: code.get_kernel(name) for name in names})
+                found = self._modules[job] = _Module(source, self._functions(source, names))
             return found
+
+    def _functions(self, source: Printed, names: Sequence[str]) -> dict[str, Any]:
+        code = _core().ObjectCode.from_cubin(self._cubin(source.text))
+        return {name: code.get_kernel(name) for name in names}
 
     def _cubin(self, text: str) -> bytes:
         """Machine code of the device; products and sums are not fused, so that x - x is 0 and dates are the eager's."""
@@ -148,21 +151,25 @@ class GpuKernel(SeasonKernel):
     def _run(self, name: str, inputs: Inputs, arrays: Mapping[str, Tensor], several: int = 0) -> None:
         if not inputs.size:
             return
+        if name == "tangents" and not several:
+            name = "forward"
         module = self._module(name)
         plan = module.printed.plan
         rows = inputs.raw.shape[-1]
-        whole = {"days": inputs.days, "size": inputs.size, "rows": rows, "tangents": several}
+        once = {"days": inputs.days, "size": inputs.size, "rows": rows}
+        call = module.functions
         given = {field: self._pad(getattr(inputs, field), inputs.size) for field in ("own", "events")}
         raw, shared = self._pad(inputs.raw, rows), self._empty(len(plan.shared))
-        self._launch(module, "once", whole, {"own": self._of_type(inputs.shared), "shared": shared}, (0, 1))
+        self._launch(call["once"], once, {"own": self._of_type(inputs.shared), "shared": shared}, (0, 1))
         table = raw
         if self.binding.by_row:
             table = self._empty(len(plan.table), rows)
-            self._launch(module, "rows", whole, {"raw": raw, "shared": shared, "table": table}, (0, rows))
+            self._launch(call["rows"], once, {"raw": raw, "shared": shared, "table": table}, (0, rows))
         calendars = {"base": inputs.base, "last": inputs.last}
         if not self.binding.one_calendar:
             calendars = {field: value.expand(inputs.size) for field, value in calendars.items()}
         calendars = {field: value.contiguous() for field, value in calendars.items()}
+        whole = {**once, "tangents": several}
         self._season_of(module, name, whole, {**arrays, **given, **calendars, "shared": shared, "table": table})
 
     def _season_of(self, module: _Module, name: str, whole: Mapping[str, int], arrays: Mapping[str, Tensor]) -> None:
@@ -174,27 +181,20 @@ class GpuKernel(SeasonKernel):
         scratch = self._empty(checkpoints, part)
         for first in range(0, size, part):
             last = min(first + part, size)
-            self._launch(module, name, whole, {**arrays, "scratch": scratch}, (first, last))
+            self._launch(module.functions[name], whole, {**arrays, "scratch": scratch}, (first, last))
 
     def _launch(
-        self,
-        module: _Module,
-        name: str,
-        whole: Mapping[str, int],
-        arrays: Mapping[str, Tensor],
-        span: tuple[int, int],
+        self, function: Any, whole: Mapping[str, int], arrays: Mapping[str, Tensor], span: tuple[int, int]
     ) -> None:
         """Launch a function over simulations, or rows, of a span; every tangent has threads of its own."""
         core = _core()
         device = core.Device(self.device.index)
         device.set_current()
         blocks = -(-(span[1] - span[0]) // THREADS)
-        config = core.LaunchConfig(
-            grid=(blocks, max(1, whole["tangents"] if name == "tangents" else 1), 1), block=THREADS
-        )
+        config = core.LaunchConfig(grid=(blocks, max(1, whole.get("tangents", 0)), 1), block=THREADS)
         values = [arrays[a].data_ptr() if a in arrays else np.int64(whole.get(a, 0)) for a in ARGUMENTS]
         stream = device.create_stream(_Stream(self.device))
-        core.launch(stream, config, module.functions[name], *values, *(np.int64(i) for i in span))
+        core.launch(stream, config, function, *values, *(np.int64(i) for i in span))
 
     def _of_type(self, values: Tensor) -> Tensor:
         return values.detach().to(self.dtype).contiguous()

@@ -22,6 +22,7 @@ from torch import Tensor
 from torchcrop.kernels import jobs
 from torchcrop.kernels.cache import loaded
 from torchcrop.kernels.jobs import Job
+from torchcrop.kernels.listing import listing
 from torchcrop.kernels.llvm import ARGUMENTS, module
 from torchcrop.kernels.native import Native, machine
 from torchcrop.kernels.plans import Binding
@@ -125,9 +126,18 @@ class SeasonKernel:
 
         return kernel_of, (self.season.layout, self.binding, self.dtype)
 
-    def source(self, job: str = "forward") -> str:
-        """Generated code of a job: LLVM IR."""
+    @property
+    def source(self) -> str:
+        """Generated code of the forward job: LLVM IR."""
+        return self.source_of("forward")
+
+    def source_of(self, job: str) -> str:
+        """Generated code of a job, ``forward``, ``reverse`` or ``tangents``: LLVM IR."""
         return self._of(job).text
+
+    def listing(self, job: str = "forward") -> str:
+        """Operations of a job as readable lines, stage by stage, with the model's names."""
+        return listing(self.season, self._of(job).job)
 
     def rebound(self, **changes: Any) -> SeasonKernel:
         """Give the kernel of the same season with a binding that differs in some fields; it lives as long as this."""
@@ -154,9 +164,11 @@ class SeasonKernel:
     def _of(self, name: str) -> _Compiled:
         with self._lock:
             found = self._compiled.get(name)
+            if name not in _JOBS:
+                raise KeyError(f"a season kernel has no job {name!r}; it has {', '.join(_JOBS)}")
             if found is None:
                 job = apart(_JOBS[name], self.season, self.binding, self.bits, self.lanes)
-                text = module(job.functions)
+                text = module(job.functions, flush=machine().x86)
                 native = Native(loaded(text), tuple(f.name for f in job.functions))
                 found = self._compiled[name] = _Compiled(job, native, text)
             return found

@@ -45,6 +45,16 @@ _ELEMENTARY = frozenset(
     ("exp", "expm1", "log", "log1p", "sigmoid", "softplus", "sin", "cos", "tan", "asin", "acos", "atan", "tanh", "pow")
 )
 _BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+# A day of gates and shares far from their thresholds is full of subnormal numbers, at twice the time of others.
+_FLUSH = """  %modes = alloca i32
+  call void @llvm.x86.sse.stmxcsr(ptr %modes)
+  %mode = load i32, ptr %modes
+  %flushing = or i32 %mode, 32832
+  %flushing_modes = alloca i32
+  store i32 %flushing, ptr %flushing_modes
+  call void @llvm.x86.sse.ldmxcsr(ptr %flushing_modes)
+"""
+_RESTORE = "  call void @llvm.x86.sse.ldmxcsr(ptr %modes)\n"
 _COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq"}
 _DECIDING = frozenset({*_COMPARE, "floor"})
 
@@ -250,10 +260,11 @@ class Function:
         smaller = self.let(f"fcmp {'olt' if what == 'min' else 'ogt'} {self.vector} {a}, {b}")
         return self.let(f"select {self.mask} {smaller}, {self.vector} {a}, {self.vector} {b}")
 
-    def text(self) -> str:
-        """Text of the function."""
+    def text(self, flush: bool = False) -> str:
+        """Text of the function; with `flush` numbers below the smallest normal one count as 0 in it (x86)."""
         head = f"define void @{self.name}(ptr noalias %arguments, i64 %first, i64 %last) nounwind {{\nentry:\n"
-        return head + "\n".join(self.lines) + "\n  ret void\n}\n"
+        begin, end = (_FLUSH, _RESTORE) if flush else ("", "")
+        return head + begin + "\n".join(self.lines) + f"\n{end}  ret void\n}}\n"
 
 
 def _compared(program: Program, places: Iterable[int]) -> frozenset[int]:
@@ -269,8 +280,8 @@ def _to_float32(value: float) -> float:
         return float("inf") if value > 0 else float("-inf")
 
 
-def module(functions: Sequence[Function]) -> str:
-    """Text of a module of functions and of the elementary functions that they use."""
+def module(functions: Sequence[Function], flush: bool = False) -> str:
+    """Text of a module: functions, and the elementary functions that they use; `flush` is as in `Function.text`."""
     bits, lanes = functions[0].bits, functions[0].lanes
     used: set[str] = set().union(*(f.elementary for f in functions))
     vector = f"<{lanes} x {functions[0].scalar}>"
@@ -284,4 +295,4 @@ def module(functions: Sequence[Function]) -> str:
         declared["gather"] = f"declare {vector} {gather}(<{lanes} x ptr>, i32 immarg, <{lanes} x i1>, {vector})\n"
     elementary = definitions(sorted(used), bits, lanes) if used else ""
     known = "".join(text for text in declared.values() if text.strip() not in elementary)
-    return known + elementary + "\n" + "\n".join(f.text() for f in functions)
+    return known + elementary + "\n" + "\n".join(f.text(flush) for f in functions)

@@ -22,11 +22,14 @@ class Machine:
         As LLVM names them.
     vector_bytes : int
         Width of the machine's native vectors; wider ones are several times slower.
+    x86 : bool
+        Whether it is an x86 processor.
     """
 
     cpu: str
     features: str
     vector_bytes: int
+    x86: bool
 
     def lanes(self, bits: int) -> int:
         """Numbers of a vector."""
@@ -42,8 +45,9 @@ def machine() -> Machine:
     has = {name for name, on in features.items() if on}
     width = 64 if "avx512f" in has else 32 if "avx" in has else 16
     flags = features.flatten()
-    # LLVM takes half of it by default on many processors.
-    return Machine(llvm.get_host_cpu_name(), f"{flags},-prefer-256-bit" if width == 64 else flags, width)
+    if width == 64:
+        flags += ",-prefer-256-bit"  # LLVM takes half of the width by default on many processors
+    return Machine(llvm.get_host_cpu_name(), flags, width, llvm.get_process_triple().startswith(("x86_64", "i686")))
 
 
 class Native:

@@ -241,6 +241,10 @@ def _copy(program: Program, x: Symbol, dtype: Any = None, **_: Any) -> Symbol:
     raise Untraceable(_refusal(f"conversion of {x.dtype} to {dtype}"))
 
 
+def _detached(program: Program, x: Symbol) -> Symbol:
+    return x if x.dtype == torch.bool else apply(program, "instead", x, 0.0)
+
+
 def _filled(value: float) -> Callable[..., Tensor]:
     def rule(program: Program, x: Tensor, *_: Any, **__: Any) -> Tensor:
         return torch.full(tuple(x.shape), value, dtype=torch.float64)
@@ -385,7 +389,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "addcmul": _addcmul,
     "_to_copy": _copy,
     "clone": _copy,
-    "detach": _copy,
+    "detach": _detached,
     "alias": _copy,
     "contiguous": _copy,
     "lift_fresh": _copy,

@@ -152,10 +152,11 @@ def check_finite(params: Any, names: str) -> None:
         for tensor in tensors:
             if isinstance(tensor, Tensor) and not is_wrapped(tensor) and tensor.device.type != "meta":
                 found.append((name, tensor.detach()))
-    if len({(tensor.device, tensor.dtype) for _, tensor in found}) == 1:
-        together = torch.cat([tensor.reshape(-1) for _, tensor in found])
-        if bool(torch.isfinite(together).all()):
-            return
+    kinds: dict[Any, list[Tensor]] = {}
+    for _, tensor in found:
+        kinds.setdefault((tensor.device, tensor.dtype), []).append(tensor.reshape(-1))
+    if all(bool(torch.isfinite(torch.cat(tensors)).all()) for tensors in kinds.values()):
+        return
     for name, tensor in found:
         if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name} is {tensor.tolist()}; expected finite numbers")

@@ -93,7 +93,7 @@ class Run:
     backend : Backend
         What ran, "eager" or "kernel"; ``backend.why`` says why.
     kernel : SeasonKernel or None
-        The kernel that ran; ``kernel.source()`` is its generated code.
+        The kernel that ran; ``kernel.source`` is its generated code, ``kernel.listing()`` the list of operations.
     observables : sequence of str
         Observables that were asked for; they follow from daily values.
     again : callable
