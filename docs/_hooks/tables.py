@@ -1,6 +1,6 @@
 """What the pages do not copy by hand: tables from the declarations, the reference's modules, help texts, results.
 
-Also the notebooks' places in the navigation.
+Also excerpts of a season kernel, and the notebooks' places in the navigation.
 
 A page holds a comment such as ``<!-- generate: states lintul5 -->``; the build puts a table in its place. What may be
 asked for is the registry `GENERATORS` at the end. A request that cannot be met stops the build.
@@ -16,9 +16,13 @@ import json
 import os
 import pkgutil
 import re
-from collections.abc import Callable, Iterable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import torch
 
 import torchcrop as tc
 from torchcrop.inputs.shipped import data_path, names
@@ -312,19 +316,120 @@ def results(part: str = "") -> str:
     """The newest file of benchmark results, of the seasons or of a part such as ``soft``, complete ones first."""
     folder = ROOT / "benchmarks" / "results" / part
     files = sorted(folder.glob("*.md"))
+    # A quick run tells whether all is measured, not how fast it is.
+    files = [f for f in files if "quick" not in f.name]
     files = [f for f in files if "partial" not in f.name] or files
     place = folder.relative_to(ROOT).as_posix()
     if not files:
-        command = f"make bench-{part}" if part else "make bench"
+        command = f"python -m benchmarks.{part or 'run'}"
         return f"No results are in the repository yet: `{command}` writes them to `{place}`."
     text = files[-1].read_text(encoding="utf-8")
     return f"From `{place}/{files[-1].name}`.\n\n" + re.sub(r"^(#+ )", r"##\1", text, flags=re.MULTILINE)
+
+
+# --- season kernels -------------------------------------------------------------------------------------
+
+
+def kernel(part: str) -> str:
+    """LINTUL1's season kernel: a day's growth at every step, or the number of operations (``counts``)."""
+    if part not in _KERNEL_PARTS:
+        raise ValueError(f"kernel: no part {part!r}; there are {', '.join(_KERNEL_PARTS)}")
+    return _KERNEL_PARTS[part]()
+
+
+@cache
+def _lintul1_kernel() -> Any:
+    """Kernel of LINTUL1 with hard switches, a batched light use efficiency, and a gradient to it."""
+    weather = tc.load_weather("central_iowa_1990_2020", defaults={"wind": 2.0})
+    season = tc.seasons(weather, emergence="04-10", years=[2012], length=110)
+    efficiency = torch.linspace(2.5, 3.5, 3, dtype=torch.float64).requires_grad_()
+    crop = tc.load_crop("spring_wheat").replace(light_use_efficiency=efficiency)
+    return tc.simulate(tc.Lintul1(), crop, season, outputs=[], backend="kernel").kernel
+
+
+def _growth_in_model() -> str:
+    lines = inspect.getsource(tc.Lintul1.rates).splitlines()
+    begin, end = _line(lines, "# Growth"), _line(lines, "# Partitioning")
+    return _block("python", "torchcrop/models/lintul1.py", lines[begin + 1 : end])
+
+
+def _growth_in_list() -> str:
+    lines = _lintul1_kernel().listing().splitlines()
+    begin, end = _line(lines, "crop.extinction * lai"), _line(lines, "crop.light_use_efficiency * ")
+    return _block("text", "The list", lines[begin : end + 1])
+
+
+def _growth_backwards() -> str:
+    """From the cotangent of growth to that of the leaf area; the day itself, computed again, stands before."""
+    lines = _lintul1_kernel().listing("reverse").splitlines()
+    begin, end = _line(lines, "crop.light_use_efficiency * ", last=True), _line(lines, "crop.extinction * ", last=True)
+    excerpt = lines[begin - 1 : end + 2]
+    values = {line.partition(" = ")[0] for line in excerpt}
+    results = [line for line in lines if line.startswith("by_") and line.partition(" = ")[2] in values]
+    return _block("text", "Its derivative", [*excerpt, *results])
+
+
+def _growth_in_llvm() -> str:
+    lines = _lintul1_kernel().source.partition("@forward(")[2].splitlines()
+    at = _line(lines, "@tc_exp(")
+    products = [i for i, line in enumerate(lines) if "= fmul " in line]
+    before, after = [i for i in products if i < at], [i for i in products if i > at]
+    return _block("llvm", "Its code for a processor", lines[before[-1] : after[1] + 1])
+
+
+def _growth_in_cuda() -> str:
+    from torchcrop.kernels.cuda import GpuKernel
+
+    here = _lintul1_kernel()
+    there = GpuKernel(here.season, here.binding, here.dtype, torch.device("cuda", 0))  # prints without a card
+    lines = there.source.partition(" forward_of(")[2].splitlines()
+    begin, end = _line(lines, "* state_lai;"), _line(lines, "crop_light_use_efficiency * ")
+    return _block("c", "Its code for an NVIDIA card", lines[begin : end + 1])
+
+
+def _operations_by_stage() -> str:
+    """Numbers of operations, by stage and job."""
+    jobs = ("forward", "reverse", "tangents")
+    counts: dict[str, dict[str, int]] = {}
+    for job in jobs:
+        for part in _lintul1_kernel().listing(job).split("\n\n"):
+            head, *lines = part.strip().splitlines() or [""]
+            number = sum(bool(re.match(r"v\d+ = ", line)) for line in lines)
+            if number:
+                counts.setdefault(head.removeprefix("# "), {})[job] = number
+    return table(
+        ["Stage", *(code(j) for j in jobs)], ([s, *(str(n.get(j, "")) for j in jobs)] for s, n in counts.items())
+    )
+
+
+def _line(lines: Sequence[str], part: str, *, last: bool = False) -> int:
+    """Give the number of the first line, or the last, that holds a part."""
+    found = [i for i, line in enumerate(lines) if part in line]
+    if not found:
+        raise ValueError(f"kernel: no line of LINTUL1 holds {part!r}; choose another excerpt in {Path(__file__).name}")
+    return found[-1 if last else 0]
+
+
+def _block(language: str, title: str, lines: Sequence[str]) -> str:
+    text = textwrap.dedent("\n".join(lines)).strip("\n")
+    return f'```{language} title="{title}"\n{text}\n```'
+
+
+_KERNEL_PARTS: dict[str, Callable[[], str]] = {
+    "model": _growth_in_model,
+    "list": _growth_in_list,
+    "derivative": _growth_backwards,
+    "llvm": _growth_in_llvm,
+    "cuda": _growth_in_cuda,
+    "counts": _operations_by_stage,
+}
 
 
 GENERATORS: dict[str, Callable[..., str]] = {
     "beside": beside,
     "drivers": drivers,
     "index": index,
+    "kernel": kernel,
     "modules": modules,
     "nomenclature": nomenclature,
     "outputs": outputs,

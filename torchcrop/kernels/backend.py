@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -255,11 +256,17 @@ _CPU = torch.device("cpu")
 
 
 def kernel_of(layout: Layout, binding: Binding, dtype: torch.dtype, device: torch.device = _CPU) -> SeasonKernel:
-    """Give the kernel of a layout and binding, from memory where the model has no processes of its own."""
+    """Give the kernel of a layout and binding, from memory if it is known.
+
+    A day that is not the package's own is traced every time: what it reads beside its fields might have changed.
+    """
     key = _key(layout)
     if key is None:
-        return _kernel(apart(trace_season, layout), binding, dtype, device)
-    if key not in _SEASONS:
+        season = apart(trace_season, layout)
+        key = season.content()
+        if key not in _SEASONS:
+            _kept(_SEASONS, key, season)
+    elif key not in _SEASONS:
         _kept(_SEASONS, key, apart(trace_season, layout))
     if (key, binding, dtype, device) not in _KERNELS:
         _kept(_KERNELS, (key, binding, dtype, device), _kernel(_SEASONS[key], binding, dtype, device))
@@ -279,14 +286,21 @@ def _kept(store: OrderedDict[Any, Any], key: Any, value: Any) -> None:
 
 
 def _key(layout: Layout) -> Any:
-    """What identifies a layout; None where a process of the user's own might change from call to call."""
+    """What identifies a layout; None where code that is not the package's own might change from call to call."""
     model = layout.model
-    if model.processes:
+    if model.processes or not type(model).__module__.startswith("torchcrop."):
         return None
     choices = tuple((f.name, getattr(model, f.name)) for f in fields(model) if f.name not in ("processes", "relief"))
     relief = tuple((k, "tensor" if isinstance(v, Tensor) else v) for k, v in model.relief.items())
     rest = tuple(getattr(layout, f.name) for f in fields(layout) if f.name != "model")
     return (type(model), choices, relief, rest)
+
+
+def _is_lasting(value: Any) -> bool:
+    """Whether a value is a number, a text or the like, which cannot change behind a key."""
+    if isinstance(value, tuple | frozenset):
+        return all(_is_lasting(part) for part in value)
+    return value is None or isinstance(value, str | bytes | int | float | Enum)
 
 
 def _integration(model: Model, recording: Recording, daily: Tensor, carried: Tensor) -> Integration:

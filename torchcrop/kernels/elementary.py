@@ -22,6 +22,8 @@ import struct
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+__all__ = ["NAMES", "definitions"]
+
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the value rounded to the format, and the rest.
 _LN_2 = {32: (0.693147182464599609375, -1.904654299957767e-09), 64: (0.6931471805599453, 2.3190468138462996e-17)}

@@ -253,11 +253,14 @@ class Function:
         return self.let(f"call fastcc {vector} @tc_{what}({arguments})")
 
     def _extreme(self, program: Program, arguments: Sequence[int], values: Sequence[str], what: str) -> str:
-        """Smaller or larger of two; the second where either is NaN, so a constant goes first."""
+        """Smaller or larger of two, NaN where either is: the comparison then takes the second, so constants go first."""
         a, b = values
-        if program.value(arguments[1]) is not None:
+        constants = [program.value(argument) is not None for argument in arguments]
+        if constants[1]:
             a, b = b, a
         smaller = self.let(f"fcmp {'olt' if what == 'min' else 'ogt'} {self.vector} {a}, {b}")
+        if not any(constants):
+            smaller = self.let(f"or {self.mask} {smaller}, {self.let(f'fcmp uno {self.vector} {a}, {a}')}")
         return self.let(f"select {self.mask} {smaller}, {self.vector} {a}, {self.vector} {b}")
 
     def text(self, flush: bool = False) -> str:

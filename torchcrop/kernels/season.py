@@ -17,7 +17,7 @@ from torchcrop.functions.switches import Switches
 from torchcrop.functions.tables import Table
 from torchcrop.kernels.lowerings import lower
 from torchcrop.kernels.program import Program
-from torchcrop.kernels.trace import Symbol, places_of, recording, symbols
+from torchcrop.kernels.trace import Symbol, Untraceable, places_of, recording, symbols
 from torchcrop.models.model import Day, Model, Weather
 from torchcrop.quantities import Record
 from torchcrop.simulation.batch import EVENT_KINDS, modified
@@ -102,6 +102,11 @@ class SeasonProgram:
     held: list[bool]
     live: int
 
+    def content(self) -> tuple[Any, ...]:
+        """What the season computes, to be compared and hashed."""
+        places = (self.start, self.carried, self.after, self.kept)
+        return (tuple(self.program.operations), *(tuple(p) for p in places), tuple(self.names), tuple(self.held))
+
 
 def trace_season(layout: Layout) -> SeasonProgram:
     """Trace a model's start and its day, with the engine's step around it.
@@ -111,6 +116,16 @@ def trace_season(layout: Layout) -> SeasonProgram:
     Untraceable
         If the model asks for a number, or uses an operation that has no rule.
     """
+    try:
+        return _traced(layout)
+    except Untraceable:
+        raise
+    except Exception as problem:
+        # What fails on the way is the model's own affair with tensors that have no numbers.
+        raise Untraceable(f"tracing the day failed: {type(problem).__name__}: {problem}") from problem
+
+
+def _traced(layout: Layout) -> SeasonProgram:
     program = Program()
     with recording(program, lower):
         model = _with_reliefs(program, layout.model)

@@ -49,7 +49,7 @@ def _line_of_model() -> str:
         for f in traceback.extract_stack()
         if f.filename != __file__ and "torch/" not in f.filename.replace("\\", "/").split("site-packages/")[-1]
     ]
-    own = [f for f in frames if Path(f.filename).parent not in _MACHINERY and "/kernels/" not in f.filename]
+    own = [f for f in frames if Path(f.filename).parent not in _MACHINERY and "thread" not in Path(f.filename).name]
     frame = (own or frames)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno}: {frame.line}"
 
@@ -289,7 +289,13 @@ def _many(program: Program, parts: Sequence[Places], dtype: torch.dtype) -> tupl
     return tuple(Symbol(program, np.ascontiguousarray(part), dtype) for part in parts)
 
 
+def _select(program: Program, x: Symbol, dim: int, index: int) -> Symbol:
+    _not_across(x, "indexing", dim)
+    return Symbol(program, np.ascontiguousarray(np.take(x.places, index, axis=dim)), x.dtype)
+
+
 def _unbind(program: Program, x: Symbol, dim: int = 0) -> tuple[Symbol, ...]:
+    _not_across(x, "unbind", dim)
     return _many(program, [np.take(x.places, i, axis=dim) for i in range(x.places.shape[dim])], x.dtype)
 
 
@@ -303,6 +309,8 @@ def _stack(program: Program, parts: Sequence[Any], dim: int = 0) -> Symbol:
 
 
 def _cat(program: Program, parts: Sequence[Any], dim: int = 0) -> Symbol:
+    for part in parts:
+        _not_across(part, "cat", dim)
     arrays = [places_of(program, p) for p in parts]
     kept = [a for a in arrays if a.shape != (0,)]
     return Symbol(program, np.concatenate(kept or arrays, axis=dim), _common(parts))
@@ -312,7 +320,18 @@ def _common(parts: Sequence[Any]) -> torch.dtype:
     return parts[0].dtype if isinstance(parts[0], Symbol) else torch.float64
 
 
+def _not_across(x: Any, name: str, dim: Any = None) -> None:
+    """Refuse what takes simulations together: in the list there is one, and the result would be another."""
+    shape = tuple(x.shape) if isinstance(x, Tensor) else ()
+    if shape == (1,) or (dim is None and shape and shape[-1] == 1):
+        raise Untraceable(
+            f"{name!r} takes the simulations of a batch together ({_line_of_model()}): in a season kernel each is "
+            "computed alone"
+        )
+
+
 def _sum(program: Program, x: Symbol, dim: Any = None, keepdim: bool = False, **_: Any) -> Symbol:
+    _not_across(x, "sum", None if dim == [] else dim)
     axes = range(x.places.ndim) if dim is None or dim == [] else ([dim] if isinstance(dim, int) else dim)
     axes = sorted({a % max(x.places.ndim, 1) for a in axes})
     moved = np.moveaxis(x.places, axes, range(len(axes))) if axes else x.places[None]
@@ -335,20 +354,9 @@ def _pad(program: Program, x: Any, widths: Sequence[int], value: float = 0.0) ->
     return Symbol(program, np.pad(array, around, constant_values=program.constant(float(value))))
 
 
-def _reduced_truth(name: str) -> Callable[..., Symbol]:
-    def rule(program: Program, x: Symbol) -> Symbol:
-        raise Untraceable(_refusal(name))
-
-    return rule
-
-
 def _addcmul(program: Program, x: Any, a: Any, b: Any, *, value: float = 1) -> Symbol:
     product = apply(program, "mul", a, b)
     return apply(program, "add", x, product if value == 1 else apply(program, "mul", product, value))
-
-
-def _take_along(program: Program, *_: Any, **__: Any) -> Symbol:
-    raise Untraceable(_refusal("gather"))
 
 
 _RULES: dict[str, Callable[..., Any]] = {
@@ -405,7 +413,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "reshape": _shaped(lambda x, size: x.reshape(size)),
     "unsqueeze": _shaped(lambda x, dim: np.expand_dims(x, dim)),
     "squeeze": _shaped(lambda x, dim=None: x.squeeze() if dim is None else _squeezed(x, dim)),
-    "select": _shaped(lambda x, dim, index: np.take(x, index, axis=dim)),
+    "select": _select,
     "slice": _shaped(_sliced),
     "transpose": _shaped(lambda x, a, b: np.swapaxes(x, a, b)),
     "permute": _shaped(lambda x, dims: np.transpose(x, dims)),
