@@ -131,6 +131,7 @@ def ours_eager(B: int, backward: bool, dtype: str, switches: str, season: Season
             switches=treatment,
             outputs=[],
             dtype=precision,
+            backend="eager",
         )
         storage: torch.Tensor = run.final["wso"]
         return storage

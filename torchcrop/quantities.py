@@ -255,7 +255,13 @@ class Record:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move to a device and convert to a floating dtype."""
-        return self.map(lambda t: t.to(device=device, dtype=dtype))
+        wanted = None if device is None else torch.device(device)
+
+        def moved(t: Tensor) -> Tensor:
+            stays = (dtype is None or t.dtype == dtype) and (wanted is None or t.device == wanted)
+            return t if stays else t.to(device=device, dtype=dtype)
+
+        return self.map(moved)
 
     def as_module(self) -> torch.nn.Module:
         """Return an `nn.Module` that owns this record's values.

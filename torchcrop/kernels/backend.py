@@ -22,7 +22,7 @@ from torchcrop.kernels.plans import Binding
 from torchcrop.kernels.season import Layout, SeasonProgram, trace_season
 from torchcrop.models.model import Model
 from torchcrop.quantities import Record, is_wrapped
-from torchcrop.simulation.batch import Forcing
+from torchcrop.simulation.batch import Forcing, check_finite
 from torchcrop.simulation.engine import Integration, Recording
 
 __all__ = ["integrate_by_kernel", "kernel_of"]
@@ -92,6 +92,9 @@ def integrate_by_kernel(
         base=calendars.base,
         last=calendars.last,
     )
+    for packed in (inputs.shared, inputs.own):
+        if not is_wrapped(packed) and not bool(torch.isfinite(packed.detach()).all()):
+            check_finite(params, model.name)  # finds which, and says so
     daily, carried = run(kernel, inputs)
     return _integration(model, recording, daily, carried), kernel
 
@@ -202,7 +205,9 @@ def _calendars(forcing: Forcing) -> _Calendars:
     weather = tuple(("weather", name) for name in (*forcing.names, "doy"))
     time, sown = (v.expand(seasons) for v in (forcing.time, forcing.sown))
     starts = torch.stack([v.to(torch.float64) for v in (forcing.base, time, sown)], -1)
-    begins, number = torch.unique(starts, dim=0, return_inverse=True)
+    begins, number = starts, torch.zeros_like(forcing.base)
+    if seasons > 1:
+        begins, number = torch.unique(starts, dim=0, return_inverse=True)
     calendars = len(begins)
     if calendars * days * _COLUMNS * like.element_size() > _LARGEST_TABLE:
         return _Calendars(weather, like, forcing.base, forcing.last, by_row=False, one=False)

@@ -253,7 +253,7 @@ class Function:
         return self.let(f"call fastcc {vector} @tc_{what}({arguments})")
 
     def _extreme(self, program: Program, arguments: Sequence[int], values: Sequence[str], what: str) -> str:
-        """Smaller or larger of two, NaN where either is: the comparison then takes the second, so constants go first."""
+        """Smaller or larger of two; NaN where either is: the second is taken then, so constants go first."""
         a, b = values
         constants = [program.value(argument) is not None for argument in arguments]
         if constants[1]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchcrop.functions.switches import Switches
 from torchcrop.models.model import Model
 from torchcrop.quantities import nearest
-from torchcrop.simulation.batch import Forcing, prepare_tables
+from torchcrop.simulation.batch import Forcing, check_finite, prepare_tables
 from torchcrop.simulation.engine import Integration, Recording, integrate
 
 __all__ = ["BACKENDS", "Backend", "check_backend", "integrated"]
@@ -84,6 +84,7 @@ def integrated(
         else:
             why = "asked for" if backend == "kernel" else "the model's day is a list of operations"
             return result, Backend("kernel", why), kernel
+    check_finite(params, model.name)
     forcing.params = params = prepare_tables(params)
     result = integrate(model, params, forcing, lengths, switches, recording, modules, initial, checkpoint)
     return result, Backend("eager", against), None

@@ -20,7 +20,6 @@ from torchcrop.simulation.batch import (
     Forcing,
     assemble_parameters,
     batch_size,
-    check_finite,
 )
 from torchcrop.simulation.engine import Recording
 from torchcrop.simulation.run import REDUCTION, Final, Run, check_reach, event_dates, find_output, provenance
@@ -163,7 +162,6 @@ def simulate(
 
     assembled = assemble_parameters(model, crop, seasons, soil, site, scenario)
     modules = _modules(assembled)
-    check_finite(assembled, model.name)
     params = assembled.to(device=device, dtype=dtype)
     size = _size(len(seasons), batch_size(params, model.name), scenario, applied, first)
 

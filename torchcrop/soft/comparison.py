@@ -14,8 +14,8 @@ from torch import Tensor
 
 from torchcrop.soft.arithmetic import over, plus, times
 from torchcrop.soft.checks import Softness, floating
-from torchcrop.soft.curves import Curve, Number, Shape, slope, step
-from torchcrop.soft.elementwise import ABS, paired, shape_of
+from torchcrop.soft.curves import Curve, Number, Shape, slope, step, step_and_slope
+from torchcrop.soft.elementwise import ABS, abs_and_slope, paired, shape_of
 
 __all__ = [
     "eq",
@@ -66,7 +66,18 @@ def _same_slopes(x: Tensor, y: Tensor, epsilon: float, shape: Shape) -> Iterator
     yield -fall
 
 
-_EQUAL = Curve(_same, _same_slopes, _same)
+def _same_joint(x: Tensor, y: Tensor, epsilon: float, shape: Shape, out: Tensor, rise: Tensor) -> None:
+    size, turn = abs_and_slope(x - y, shape)
+    within, fall = step_and_slope(size.mul_(-1).add_(epsilon), shape)
+    torch.mul(within, 2, out=out)
+    torch.mul(fall.mul_(-2), turn, out=rise)
+
+
+def _opposite(_gradient: Tensor, first: Tensor) -> Tensor:
+    return -first
+
+
+_EQUAL = Curve(_same, _same_slopes, _same, _same_joint, _opposite)
 
 
 def _close(
@@ -103,7 +114,18 @@ def _close_slopes(x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float
     yield fall * (turn + widening) - share * slope(tolerance, shape) / full * widening
 
 
-_CLOSE = Curve(_close, _close_slopes, _close)
+def _close_joint(
+    x: Tensor, y: Tensor, rtol: float, atol: float, epsilon: float, shape: Shape, out: Tensor, rise: Tensor
+) -> None:
+    size, turn = abs_and_slope(x - y, shape)
+    tolerance = _tolerance(y, rtol, atol + epsilon, shape)
+    full = _at_equality(tolerance, y, shape)
+    within, fall = step_and_slope(tolerance - size, shape)
+    torch.div(within, full, out=out)
+    torch.div(fall.mul_(turn).neg_(), full, out=rise)
+
+
+_CLOSE = Curve(_close, _close_slopes, _close, _close_joint)
 
 
 def greater(

@@ -107,8 +107,24 @@ def step(x: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
         return times(high**2, 1.0 if shape.mode == "_c1_pnorm" else high, out)
     if shape.mode == "c0":
         return _kinked_step(shape.scaled(x)) if torch.is_grad_enabled() else shape.progress(x, out)
-    v = shape.progress(x)
+    return _polynomial_step(shape.progress(x), shape.mode, out)
+
+
+def step_and_slope(x: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+    """Return S(x) and dS/dx, for which no derivative may be taken."""
+    if shape.mode not in ("smooth", "c1", "c2"):
+        return step(x, shape), slope(x, shape)
+    v = torch.sigmoid(shape.scaled(x)) if shape.mode == "smooth" else shape.progress(x)
+    rise = torch.addcmul(v, v, v, value=-1)
+    if shape.mode == "smooth":
+        return v, over(rise, shape.width)
     if shape.mode == "c1":
+        return _polynomial_step(v, shape.mode, None), times(rise, 3 / shape.width)
+    return _polynomial_step(v, shape.mode, None), times(times(rise, rise), 15 / shape.width)
+
+
+def _polynomial_step(v: Tensor, mode: str, out: Tensor | None) -> Tensor:
+    if mode == "c1":
         return times(times(torch.rsub(v, 3, alpha=2), v), v, out)
     square = v * v
     return times(times(plus(torch.rsub(v, 10, alpha=15), square, 6), v), square, out)
@@ -189,6 +205,20 @@ def tail(distance: Tensor, shape: Shape) -> Tensor:
     return _polynomial_ramp(v, shape)
 
 
+def step_and_tail(x: Tensor, shape: Shape, share: Tensor) -> Tensor:
+    """Put S(x) in `share` and return ``R(-|x|)``, in fewer operations than one after the other; without derivatives."""
+    if shape.mode not in ("c0", "c1", "c2"):
+        step(x, shape, share)
+        return tail(x.abs(), shape)
+    if shape.mode == "c0":
+        v = shape.progress(x, share)
+    else:
+        v = shape.progress(x)
+        _polynomial_step(v, shape.mode, share)
+    lower = 1 - v
+    return _polynomial_ramp(torch.minimum(v, lower, out=lower), shape)
+
+
 def _polynomial_ramp(v: Tensor, shape: Shape) -> Tensor:
     width = shape.width
     square, scale = v * v, 1.0 if isinstance(width, Tensor) else width
@@ -247,11 +277,18 @@ class Curve:
     plain : callable, optional
         ``plain(*arguments, *constants, out=result)``, the value where no derivative is taken through it, in fewer
         operations.
+    joint : callable, optional
+        ``joint(*arguments, *constants, out=result, rise=slope)``, the value and its derivative to the first argument,
+        where they have much in common: the slope is then kept for the backward pass.
+    second : callable, optional
+        ``second(gradient, gradient times the first slope)``, the gradient of a second argument.
     """
 
     value: Callable[..., Tensor]
     slopes: Callable[..., Iterable[Tensor]]
     plain: Callable[..., Tensor] | None = None
+    joint: Callable[..., Any] | None = None
+    second: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __call__(self, arguments: tuple[Tensor, ...], *constants: Any) -> Tensor:
         """Evaluate the curve.
@@ -269,7 +306,16 @@ class Curve:
         if len({a.dtype for a in arguments}) > 1:
             dtype = torch.result_type(*arguments)
             arguments = tuple(a.to(dtype) for a in arguments)
-        return _Blocked.apply(self, constants, *torch.broadcast_tensors(*arguments))
+        arguments = torch.broadcast_tensors(*arguments)
+        if self._keeps_slope(arguments):
+            return _Joint.apply(self, constants, *arguments)[0]
+        return _Blocked.apply(self, constants, *arguments)
+
+    def _keeps_slope(self, arguments: tuple[Tensor, ...]) -> bool:
+        if self.joint is None or not torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            return False
+        first, *others = [a.requires_grad for a in arguments]
+        return (first or any(others)) if self.second is not None else (first and not any(others))
 
 
 class _Blocked(torch.autograd.Function):
@@ -319,6 +365,43 @@ class _Blocked(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         fronted = [a if d is None else a.movedim(d, 0) for a, d in zip(arguments, in_dims[2:], strict=True)]
         return _Blocked.apply(curve, constants, *torch.broadcast_tensors(*fronted)), 0
+
+
+class _Joint(torch.autograd.Function):
+    """Curves on blocks, with the slope from the same pass. Only outside `torch.func` transforms."""
+
+    @staticmethod
+    def forward(curve: Curve, constants: tuple[Any, ...], *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        assert curve.joint is not None
+        result, rise = (arguments[0].new_empty(arguments[0].shape) for _ in range(2))
+        for place, *blocks in _blocks(*arguments):
+            curve.joint(*blocks, *constants, out=result.view(-1)[place], rise=rise.view(-1)[place])
+        return result, rise
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.curve, ctx.constants, *arguments = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*arguments, output[1])
+        ctx.save_for_forward(*arguments)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Any, ...]:
+        *arguments, rise = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[2:]
+        if gradient is None:
+            return None, None, *(None for _ in arguments)
+        if torch.is_grad_enabled():
+            slopes = ctx.curve.slopes(*arguments, *ctx.constants)
+            return None, None, *(gradient * s if w else None for s, w in zip(slopes, wanted, strict=False))
+        first = gradient * rise
+        others = (ctx.curve.second(gradient, first) if w else None for w in wanted[1:])
+        return None, None, first if wanted[0] else None, *others
+
+    @staticmethod
+    def jvp(ctx: Any, _curve: None, _constants: None, *tangents: Tensor | None) -> tuple[Tensor, None]:
+        return _Blocked.jvp(ctx, None, None, *tangents), None
 
 
 def _product_into(result: Tensor, a: Tensor, b: Tensor) -> None:

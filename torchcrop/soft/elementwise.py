@@ -26,7 +26,7 @@ from torchcrop.soft.checks import (
     one_of,
     positive_softness,
 )
-from torchcrop.soft.curves import Curve, Number, Shape, ramp, slope, step, tail
+from torchcrop.soft.curves import Curve, Number, Shape, ramp, slope, step, step_and_tail, tail
 
 __all__ = [
     "abs",
@@ -129,6 +129,22 @@ def _abs_slope(x: Tensor, shape: Shape) -> Tensor:
     return _sign(x, shape) + 2 * x * slope(x, shape)
 
 
+def abs_and_slope(x: Tensor, shape: Shape) -> tuple[Tensor, Tensor]:
+    """Return the soft absolute value of x and its slope, for which no derivative may be taken."""
+    if shape.mode not in ("c1", "c2"):
+        return _abs(x, shape), _abs_slope(x, shape)
+    u = shape.limited(x)
+    square = u * u
+    if shape.mode == "c1":
+        sign, turn = torch.rsub(square, 1.5, alpha=0.5), torch.rsub(square, 3, alpha=2)
+    else:
+        sign, turn = torch.rsub(square, 1.875, alpha=1.25), torch.rsub(square, 3.75, alpha=5)
+        square.mul_(square)
+        sign.add_(square, alpha=0.375)
+        turn.add_(square, alpha=2.25)
+    return sign.mul_(u).mul_(x), turn.mul_(u)
+
+
 def _gated(x: Tensor, shape: Shape, out: Tensor | None = None) -> Tensor:
     return times(step(x, shape), x, out)
 
@@ -177,7 +193,13 @@ def _far_clamp(x: Tensor, low: float, high: float, shape: Shape, gated: bool) ->
 def _far_clamp_plain(x: Tensor, low: float, high: float, shape: Shape, _gated: bool, out: Tensor) -> Tensor:
     y = x - (low + high) / 2
     distance = y.abs().sub_((high - low) / 2).abs_()
-    return torch.clamp(x, low, high, out=out).sub_(tail(distance, shape).copysign_(y))
+    return torch.clamp(x, low, high, out=out).addcmul_(tail(distance, shape), y.sign_(), value=-1)
+
+
+def _far_clamp_joint(x: Tensor, low: float, high: float, shape: Shape, _gated: bool, out: Tensor, rise: Tensor) -> None:
+    y = x - (low + high) / 2
+    inside = y.abs().mul_(-1).add_((high - low) / 2)
+    torch.clamp(x, low, high, out=out).addcmul_(step_and_tail(inside, shape, rise), y.sign_(), value=-1)
 
 
 def _far_clamp_slope(x: Tensor, low: float, high: float, shape: Shape, _gated: bool) -> Tensor:
@@ -201,6 +223,14 @@ def _smaller_plain(x: Tensor, y: Tensor, shape: Shape, out: Tensor) -> Tensor:
     return torch.minimum(x, y, out=out).sub_(tail((x - y).abs_(), shape))
 
 
+def _larger_joint(x: Tensor, y: Tensor, shape: Shape, out: Tensor, rise: Tensor) -> None:
+    torch.maximum(x, y, out=out).add_(step_and_tail(x - y, shape, rise))
+
+
+def _smaller_joint(x: Tensor, y: Tensor, shape: Shape, out: Tensor, rise: Tensor) -> None:
+    torch.minimum(x, y, out=out).sub_(step_and_tail(y - x, shape, rise))
+
+
 def _larger_slopes(x: Tensor, y: Tensor, shape: Shape) -> Iterator[Tensor]:
     share = step(x - y, shape)
     yield share
@@ -214,12 +244,15 @@ ABS = Curve(_abs, lambda x, shape: (_abs_slope(x, shape),), _abs)
 _GATED_RAMP = Curve(_gated, lambda x, shape: (_gated_slope(x, shape),), _gated)
 _CLAMP = Curve(_clamp, lambda *arguments: (_clamp_slope(*arguments),), _clamp_plain)
 # Limits so far apart that at most one of them is felt at any x: one curve instead of two.
-_FAR_CLAMP = Curve(_far_clamp, lambda *arguments: (_far_clamp_slope(*arguments),), _far_clamp_plain)
-_LARGER = Curve(_larger, _larger_slopes, _larger_plain)
+_FAR_CLAMP = Curve(_far_clamp, lambda *arguments: (_far_clamp_slope(*arguments),), _far_clamp_plain, _far_clamp_joint)
+# Their slopes add up to 1.
+_LARGER = Curve(_larger, _larger_slopes, _larger_plain, _larger_joint, torch.sub)
 _SMALLER = Curve(
     lambda x, y, shape: -_larger(-x, -y, shape),
     lambda x, y, shape: _larger_slopes(y, x, shape),
     _smaller_plain,
+    _smaller_joint,
+    torch.sub,
 )
 
 

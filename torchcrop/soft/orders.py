@@ -23,7 +23,7 @@ from torchcrop.soft import network, transport
 from torchcrop.soft.blocks import by_rows
 from torchcrop.soft.curves import Shape
 from torchcrop.soft.elementwise import ABS
-from torchcrop.soft.simplex import log_of, log_project, plain_project, project, projection_gradient
+from torchcrop.soft.simplex import exponentials, log_of, log_project, plain_project, project, projection_gradient
 
 #: Least mass of an anchor between order statistics: an anchor without any would have no row.
 LEAST_MASS = 1e-12
@@ -186,19 +186,33 @@ class Order:
         """Return ``A_j = sum_k |z_j - z_k|``, shape ``[..., n]``, with the soft absolute value."""
 
         def total(row: Tensor, z: Tensor, *tensor_softness: Tensor) -> tuple[Tensor]:
+            if self.mode == "smooth" and not tensor_softness and not torch.is_grad_enabled():
+                difference, share = self._shares_above(row, z)
+                return (share.sub_(0.5).mul_(difference).sum(-1).mul_(2),)
             softness = tensor_softness[0][..., None] if tensor_softness else self.softness
             difference = row[..., :, None] - z[..., None, :]
             return (ABS.value(difference, Shape.of(self.mode, softness)).sum(-1),)
 
         def gradient(inputs: Any, _outputs: Any, incoming: Any) -> tuple[Tensor, Tensor]:
             row, z = inputs
-            (turn,) = ABS.slopes(row[..., :, None] - z[..., None, :], Shape.of(self.mode, self.softness))
             (given,) = incoming
+            if self.mode == "smooth" and not isinstance(self.softness, Tensor):
+                difference, share = self._shares_above(row, z)
+                # Half of the slope 2S - 1 + 2u S (1 - S), u = difference / softness.
+                flat = torch.addcmul(share, share, share, value=-1)
+                turn, given = share.sub_(0.5).addcmul_(flat, difference, value=1 / self.softness), 2 * given
+                return given * turn.sum(-1), -(given[..., None, :] @ turn)[..., 0, :]
+            (turn,) = ABS.slopes(row[..., :, None] - z[..., None, :], Shape.of(self.mode, self.softness))
             return given * turn.sum(-1), -(turn * given[..., :, None]).sum(-2)
 
         if softness is not None:
             return by_rows(total, self.size, self.z, self.z, softness)[0]
         return by_rows(total, self.size, self.z, self.z, gradient=gradient)[0]
+
+    def _shares_above(self, row: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``row - z`` of every pair and its soft step S in mode smooth."""
+        difference = row[..., :, None] - z[..., None, :]
+        return difference, (difference * (1 / self.softness)).sigmoid_()
 
     def _scores(self, rows: Tensor, z: Tensor, *others: Tensor) -> Tensor:
         """Return what is projected, shape ``[..., k, n]``. [softness]"""
@@ -213,14 +227,41 @@ class Order:
         """Return the expectations of x, if there is one, and the rows, if asked for."""
 
         def function(rows: Tensor, *others: Tensor, projection: Any = project) -> tuple[Tensor, ...]:
-            shares = projection(self._scores(rows, *(others if x is None else others[:-1])), self.mode)
+            scores = self._scores(rows, *(others if x is None else others[:-1]))
+            if linear and projection is project and not torch.is_grad_enabled():
+                weight = exponentials(scores)
+                total = weight.sum(-1)
+                return ((weight * others[-1][..., None, :]).sum(-1) / total,)
+            shares = projection(scores, self.mode)
             expectation = () if x is None else ((shares * others[-1][..., None, :]).sum(-1),)
             return (*expectation, shares) if index else expectation
 
+        linear = self.mode == "smooth" and self.method == "neuralsort" and x is not None and not index
         given = others if x is None else [*others, x]
-        gradient = None if isinstance(self.softness, Tensor) else partial(self._gradient, x is not None)
+        gradient: Any = None
+        if not isinstance(self.softness, Tensor):
+            gradient = partial(self._gradient, x is not None)
         reference = partial(function, projection=plain_project)
         return by_rows(function, self.size, rows, *given, gradient=gradient, reference=reference)
+
+    def _linear_gradient(
+        self, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, ...], incoming: tuple[Tensor | None, ...]
+    ) -> tuple[Tensor | None, ...]:
+        """Return the gradients of rows, z, distances and x for neuralsort's expectations in mode smooth.
+
+        The gradient of a score is ``g_i P_ij (x_j - y_i)``; of it only its sums over i are wanted, also weighted with
+        the places, and those are products of P with vectors.
+        """
+        (rows, z, distances, x), (y, *shares), (given, *_) = inputs, outputs, incoming
+        assert given is not None
+        weight = shares[0] if shares else exponentials(self._scores(rows, z, distances))
+        given = given if shares else given / weight.sum(-1)
+        centre = x.mean(-1, keepdim=True)  # or large x would lose what they differ by
+        by_value = given * (y - centre)
+        sums = torch.stack([given, by_value, given * rows, by_value * rows], -2) @ weight
+        of_x, level, placed, placed_level = sums.unbind(-2)
+        x = x - centre
+        return None, (x * placed - placed_level) / self.softness, (x * of_x - level) / -self.softness, of_x
 
     def _gradient(
         self,
@@ -230,6 +271,9 @@ class Order:
         incoming: tuple[Tensor | None, ...],
     ) -> tuple[Tensor | None, ...]:
         """Return the gradients of rows, z, distances and x from those of the expectations and perhaps of the rows."""
+        plain = self.mode == "smooth" and self.method == "neuralsort"
+        if plain and values and (len(outputs) == 1 or incoming[-1] is None):
+            return self._linear_gradient(inputs, outputs, incoming)
         rows, z, *distances = inputs[:-1] if values else inputs
         assert not isinstance(self.softness, Tensor)
         index = len(outputs) > values
