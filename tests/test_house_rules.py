@@ -464,6 +464,7 @@ LAZY = {
     ("simulation/run.py", "provenance", "__init__"),  # the version
     ("calibration/fit.py", "plot", "plotting"),
     ("simulation/backends.py", "integrated", "kernels"),
+    ("simulation/backends.py", "_against_kernel", "kernels"),
 }
 
 

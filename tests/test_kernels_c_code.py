@@ -273,4 +273,4 @@ def test_nvcc_compiles_every_job(
 
 def test_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
-    assert "pip install 'torchcrop[gpu]'" in against_cuda()
+    assert "pip install -e '.[gpu]'" in against_cuda()

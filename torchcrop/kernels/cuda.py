@@ -40,8 +40,8 @@ def _core() -> Any:
         import cuda.core as core
     except ImportError as problem:
         raise ImportError(
-            f"a season kernel on an NVIDIA device needs the package cuda-core ({problem}): pip install "
-            "'torchcrop[gpu]', or run with backend='eager'"
+            f"a season kernel on an NVIDIA device needs the package cuda-core ({problem}): in the "
+            "checkout, pip install -e '.[gpu]'; or run with backend='eager'"
         ) from problem
     return core
 
