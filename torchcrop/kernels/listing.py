@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchcrop.kernels.plans import Plan
+from torchcrop.kernels.plans import Plan, index_of
 from torchcrop.kernels.program import Program
 from torchcrop.kernels.season import SeasonProgram
 from torchcrop.kernels.stages import Stage
@@ -64,7 +64,7 @@ def _readable(season: SeasonProgram, name: Any) -> str:
         path = [str(part) for part in rest]
         return ".".join(path[:2]) + (f".{path[2]}[{path[3]}]" if len(path) > 2 else "")
     if kind == "carried":
-        return _carried(season, name)
+        return season.names[index_of(season.program, season.carried)[name]]
     if kind == "cotangent cut":
         return f"cotangent of cut {rest[0]}"
     if kind in ("cotangent", "tangent"):
@@ -72,11 +72,6 @@ def _readable(season: SeasonProgram, name: Any) -> str:
         of = season.names[i] if what == "carried" else f"{what} {i}"
         return f"{kind}({of})"
     return ".".join(str(part) for part in name)
-
-
-def _carried(season: SeasonProgram, name: Any) -> str:
-    places = {season.program.operations[place].value: i for i, place in enumerate(season.carried)}
-    return season.names[places[name]]
 
 
 def _labels(season: SeasonProgram, plan: Plan, what: str) -> list[str]:

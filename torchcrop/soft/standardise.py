@@ -32,8 +32,11 @@ class Standardised:
     deviation: Tensor
 
     @classmethod
-    def of(cls, x: Tensor) -> Standardised:
-        """Standardise and squash along the last axis; derivatives flow through mean and deviation."""
+    def of(cls, x: Tensor, share: Tensor | None = None) -> Standardised:
+        """Standardise and squash along the last axis; derivatives flow through mean and deviation.
+
+        `share`, of the shape of x and with the sum 1, weighs the elements in both.
+        """
         if x.shape[-1] == 0:
             return cls(x, x.sum(-1, keepdim=True), x.sum(-1, keepdim=True))
         # Squares of 1e30 are beyond float32: the variance is formed of x in units of its largest entry, to the next
@@ -41,14 +44,18 @@ class Standardised:
         largest = x.detach().abs().amax(-1, keepdim=True).clamp(min=1)
         unit = largest / torch.frexp(largest).mantissa
         scaled = x / unit
-        mean = scaled.mean(-1, keepdim=True)
+        mean = _mean(scaled, share)
         centred = scaled - mean
         # What is left of the floor in that unit, but not less than the rounding of the entries.
         floor = (FLOOR / unit / unit).clamp(min=torch.finfo(x.dtype).eps ** 2)
-        deviation = torch.sqrt((centred * centred).mean(-1, keepdim=True) + floor)
+        deviation = torch.sqrt(_mean(centred * centred, share) + floor)
         return cls(torch.sigmoid(centred / deviation), mean * unit, deviation * unit)
 
     def restore(self, y: Tensor) -> Tensor:
         """Return squashed values in the unit of x, held off 0 and 1 where the logit has no end."""
         edge = max(1e-10, 10 * torch.finfo(y.dtype).eps)
         return torch.logit(y.clamp(edge, 1 - edge)) * self.deviation + self.mean
+
+
+def _mean(values: Tensor, share: Tensor | None) -> Tensor:
+    return values.mean(-1, keepdim=True) if share is None else (values * share).sum(-1, keepdim=True)

@@ -24,7 +24,7 @@ from torchcrop.soft.checks import Softness
 from torchcrop.soft.curves import Shape
 from torchcrop.soft.elementwise import ABS
 from torchcrop.soft.simplex import log_of, root
-from torchcrop.soft.standardise import FLOOR
+from torchcrop.soft.standardise import Standardised
 
 METHODS = ("softsort", "neuralsort")
 _POWERS = {"c0": 1, "c1": 2, "c2": 3}
@@ -118,12 +118,7 @@ class Group:
 
     def standardised(self) -> Tensor:
         """Return ``logistic((x - mean) / sd)`` with the moments of the valid elements; see `Standardised`."""
-        unit = _largest(self.x).clamp(min=1)
-        unit = unit / torch.frexp(unit).mantissa
-        scaled = self.x / unit
-        centred = scaled - (scaled * self.share).sum(-1, keepdim=True)
-        floor = (FLOOR / unit / unit).clamp(min=torch.finfo(unit.dtype).eps ** 2)
-        return torch.sigmoid(centred / torch.sqrt((centred * centred * self.share).sum(-1, keepdim=True) + floor))
+        return Standardised.of(self.x, self.share).z
 
 
 def _largest(x: Tensor) -> Tensor:
