@@ -156,9 +156,8 @@ _TORCH = {
     "lt": torch.lt,
     "le": torch.le,
     "eq": torch.eq,
-    # the second where either is NaN
-    "min": lambda a, b: torch.where(a < b, a, b),
-    "max": lambda a, b: torch.where(a > b, a, b),
+    "min": torch.minimum,
+    "max": torch.maximum,
     "and": lambda a, b: (a < b) & (a < 1),
     "or": lambda a, b: (a < b) | (a < 1),
     "not": lambda a, b: ~(a < b),

@@ -195,6 +195,43 @@ entry:
 """
 
 
+class Outer(tc.Lintul1):
+    """A day that reads a class attribute, and may take the simulations of a batch together."""
+
+    factor = 1.0
+    taking: Any = staticmethod(lambda lai: lai)
+
+    def rates(self, state: Any, day: Day, params: Any, switches: Switches) -> tuple[Any, Any]:
+        rates, outputs = super().rates(state, day, params, switches)
+        return rates.replace(leaves=rates.leaves * self.factor + 0 * self.taking(state.lai)), outputs
+
+
+def leaves_of(model: tc.Lintul1, backend: str = "auto") -> Run:
+    case = quick_cases()["lintul1"]
+    return tc.simulate(model, case.crop, case.season, outputs=[], backend=backend)
+
+
+def test_what_a_day_reads_from_outside_is_read_at_every_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = leaves_of(Outer())
+    assert before.backend == "kernel"
+    monkeypatch.setattr(Outer, "factor", 0.5)
+    after = leaves_of(Outer())
+    assert after.backend == "kernel"
+    torch.testing.assert_close(after.final["leaves"], leaves_of(Outer(), "eager").final["leaves"], rtol=1e-12, atol=0.0)
+    assert float(after.final["leaves"]) != float(before.final["leaves"])
+
+
+@pytest.mark.parametrize(
+    ("taking", "named"),
+    [(lambda lai: lai.sum(), "sum"), (lambda lai: lai[0], "indexing"), (lambda lai: lai.unbind(0)[0], "unbind")],
+)
+def test_what_takes_simulations_together_is_refused(taking: Any, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Outer, "taking", staticmethod(taking))
+    run = leaves_of(Outer())
+    assert run.backend == "eager"
+    assert f"'{named}' takes the simulations of a batch together" in run.backend.why
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache."""

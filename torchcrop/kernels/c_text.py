@@ -182,11 +182,13 @@ class Text:
         return f"{of_width(what, self.bits)}({', '.join(values)})"
 
     def _extreme(self, arguments: Sequence[int], values: Sequence[str], what: str) -> str:
-        """Smaller or larger of two; the second where either is NaN, so a constant goes first."""
+        """Smaller or larger of two; NaN where either is: the second is taken then, so a constant goes first."""
         a, b = values
-        if self.program.value(arguments[1]) is not None:
+        constants = [self.program.value(argument) is not None for argument in arguments]
+        if constants[1]:
             a, b = b, a
-        return f"{a} {'<' if what == 'min' else '>'} {b} ? {a} : {b}"
+        first = f"{a} {'<' if what == 'min' else '>'} {b}" + ("" if any(constants) else f" || {a} != {a}")
+        return f"{first} ? {a} : {b}"
 
     def assign(self, variables: Sequence[str], values: Sequence[str]) -> None:
         """Write assignments as if all were done at once."""
